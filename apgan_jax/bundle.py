@@ -1,0 +1,149 @@
+"""The exported model: generator, identity encoder, crop and model card in one safetensors file.
+
+The generator's kernels are the moving average with spectral normalisation folded in: a plain
+network without state.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from apgan_jax import safetensors_file
+from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.models.generator import Generator
+from apgan_jax.models.identity import IdentityEncoder, identity_encoder_from_tensors
+
+FORMAT_VERSION = 1
+SHIPPED_BUNDLE = Path(__file__).parent / 'assets' / 'lite64.safetensors'
+_GENERATOR, _ENCODER = 'generator/', 'identity_encoder/'
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A model ready for use.
+
+    Attributes:
+      generator: the module; float32.
+      generator_params: folded.
+      identity_encoder: with its weights.
+      crop_spec: how faces must be cropped for it.
+      model_card: name, data, steps, measurements, licence, intended use.
+      sha256: of the file it came from; '' before it is written.
+    """
+
+    generator: Generator
+    generator_params: Any
+    identity_encoder: IdentityEncoder
+    crop_spec: CropSpec
+    model_card: dict[str, Any]
+    sha256: str = ''
+
+    @property
+    def name(self) -> str:
+        """The model's name, for manifests and reports."""
+        return str(self.model_card.get('name', 'unnamed'))
+
+
+def save_bundle(path: Path, bundle: Bundle) -> None:
+    """Writes a bundle."""
+    tensors = _flatten(_GENERATOR, bundle.generator_params)
+    tensors |= _flatten(_ENCODER, bundle.identity_encoder.params)
+    document = {
+        'format_version': FORMAT_VERSION,
+        'generator': _generator_fields(bundle.generator),
+        'identity_encoder': {
+            'kind': bundle.identity_encoder.kind,
+            'sha256': bundle.identity_encoder.sha256,
+        },
+        'crop_spec': bundle.crop_spec.to_dict(),
+        'model_card': bundle.model_card,
+    }
+    safetensors_file.write(path, tensors, document)
+
+
+def load_bundle(path: Path | None = None) -> Bundle:
+    """Reads a bundle.
+
+    Args:
+      path: the file; the shipped one by default.
+
+    Raises:
+      UserError: missing, of another format, or incomplete.
+    """
+    path = Path(path or SHIPPED_BUNDLE)
+    tensors, document = safetensors_file.read(path, 'bundle')
+    if document.get('format_version') != FORMAT_VERSION:
+        raise UserError(
+            f'{path}: bundle format {document.get("format_version")}, this version reads '
+            f'{FORMAT_VERSION}; export it again with this version'
+        )
+    fields = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in document['generator'].items()
+    }
+    encoder = document['identity_encoder']
+    bundle = Bundle(
+        generator=Generator(**fields),
+        generator_params=_unflatten(_GENERATOR, tensors),
+        identity_encoder=identity_encoder_from_tensors(
+            encoder['kind'], encoder['sha256'], _select(_ENCODER, tensors), str(path)
+        ),
+        crop_spec=CropSpec.from_dict(document['crop_spec']),
+        model_card=document['model_card'],
+        sha256=safetensors_file.sha256_of(path),
+    )
+    _check_generator(bundle, path)
+    return bundle
+
+
+def _generator_fields(generator: Generator) -> dict[str, Any]:
+    # Where it computes in bfloat16 is the trainer's choice, not the model's.
+    hidden = {'parent', 'name', 'dtype'}
+    return {
+        field.name: getattr(generator, field.name)
+        for field in dataclasses.fields(generator)
+        if field.name not in hidden
+    }
+
+
+def _check_generator(bundle: Bundle, path: Path) -> None:
+    size = bundle.generator.size
+    picture = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
+    face = jax.ShapeDtypeStruct((1, 112, 112, 3), np.float32)
+    encoder = bundle.identity_encoder
+    identity = jax.eval_shape(encoder.embed, encoder.params, face)
+    rng = jax.random.key(0)
+    expected = jax.eval_shape(bundle.generator.init, rng, picture, picture, identity)['params']
+    wanted = {name: leaf.shape for name, leaf in _flat(expected).items()}
+    found = {name: leaf.shape for name, leaf in _flat(bundle.generator_params).items()}
+    wrong = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
+    if wrong:
+        raise UserError(
+            f'{path}: {len(wrong)} tensors do not fit its generator ({", ".join(wrong[:3])}, …); '
+            'export it again'
+        )
+
+
+def _flat(params: Any) -> dict[str, Any]:
+    return traverse_util.flatten_dict(params, sep='/')
+
+
+def _flatten(prefix: str, params: Any) -> dict[str, np.ndarray]:
+    return {prefix + name: np.asarray(value) for name, value in _flat(params).items()}
+
+
+def _select(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _unflatten(prefix: str, tensors: dict[str, np.ndarray]) -> Any:
+    return traverse_util.unflatten_dict(_select(prefix, tensors), sep='/')

@@ -1,0 +1,128 @@
+"""The `apgan` command: parse, check, call the library, report."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('GLOG_minloglevel', '2')
+
+from tqdm import tqdm
+
+from apgan_jax.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except UserError as error:
+        print(f'apgan {options.command}: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f'apgan {options.command}: interrupted; no output was written', file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='apgan', description='Swap faces; every output is marked.'
+    )
+    commands = parser.add_subparsers(dest='command', required=True)
+
+    swap = commands.add_parser('swap', help='give the largest face of a target another identity')
+    swap.add_argument('--source', type=Path, nargs='+', required=True, help='photos or an identity')
+    swap.add_argument('--target', type=Path, required=True, help='photo or video')
+    swap.add_argument('--output', type=Path, required=True)
+    swap.add_argument('--overwrite', action='store_true', help='replace an output that exists')
+    _add_bundle(swap)
+    swap.set_defaults(run=_swap)
+
+    verify = commands.add_parser('verify', help='check the mark of a file')
+    verify.add_argument('file', type=Path)
+    verify.set_defaults(run=_verify)
+
+    identity = commands.add_parser('identity', help='save an identity without its photos')
+    actions = identity.add_subparsers(dest='action', required=True)
+    save = actions.add_parser('save', help='average photos of one person')
+    save.add_argument('--source', type=Path, nargs='+', required=True)
+    save.add_argument('--output', type=Path, required=True)
+    _add_bundle(save)
+    save.set_defaults(run=_save_identity)
+
+    evaluate = commands.add_parser('evaluate', help='measure a bundle by a protocol')
+    evaluate.add_argument('--protocol', choices=['heldout'], required=True)
+    evaluate.add_argument('--k', type=int, default=1, help='photos a source')
+    evaluate.add_argument('--contact-sheet', type=Path, help='a picture of the first pairs')
+    _add_bundle(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+    return parser
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--bundle', type=Path, help='model file; the shipped one by default')
+
+
+def _swapper(options: argparse.Namespace):
+    # Imported here: JAX takes a second to load, and `apgan verify` does without.
+    from apgan_jax.bundle import load_bundle
+    from apgan_jax.compilation import use_compilation_cache
+    from apgan_jax.inference.swapper import Swapper
+
+    use_compilation_cache()
+    return Swapper(load_bundle(options.bundle))
+
+
+def _swap(options: argparse.Namespace) -> int:
+    from apgan_jax.inference import swap, video
+
+    swap.check_files(options.target, options.output, overwrite=options.overwrite)
+    total = 1 if swap.is_image(options.target) else video.probe(options.target).frames
+    swapper = _swapper(options)
+    identity = swap.load_source(options.source, swapper)
+    with tqdm(total=total, unit='frame', file=sys.stderr) as bar:
+        report = swap.swap_file(
+            options.target, options.output, swapper=swapper, identity=identity, on_frame=bar.update
+        )
+    print('\n'.join([f'{options.output}: {report.lines()[0]}', *report.lines()[1:]]))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from apgan_jax.inference import provenance
+
+    report = provenance.verify(options.file)
+    print('\n'.join(report.lines()))
+    return 0 if report.state in ('trusted', 'valid') and report.is_marked_synthetic else 1
+
+
+def _save_identity(options: argparse.Namespace) -> int:
+    from apgan_jax.identity_file import save_identity
+    from apgan_jax.inference.swap import load_source
+
+    if options.output.exists():
+        raise UserError(f'--output {options.output}: exists already; choose another name')
+    if options.output.suffix != '.safetensors':
+        raise UserError(f'--output {options.output}: the name must end in .safetensors')
+    swapper = _swapper(options)
+    identity = load_source(options.source, swapper)
+    save_identity(options.output, identity, swapper.bundle.identity_encoder)
+    print(f'{options.output}: identity of {len(options.source)} photos')
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from apgan_jax.metrics.heldout import evaluate_heldout
+
+    row = evaluate_heldout(_swapper(options), k=options.k, contact_sheet=options.contact_sheet)
+    print(json.dumps(row))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

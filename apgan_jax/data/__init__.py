@@ -1,0 +1,1 @@
+"""Records on disk and the training pipeline that reads them."""

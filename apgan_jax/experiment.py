@@ -1,0 +1,92 @@
+"""From a config's fields to the objects that train: the only reader of configs beside the loop."""
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from apgan_jax import optimizers
+from apgan_jax.data.pipeline import PairOptions
+from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.losses import ADVERSARIAL_KINDS, LossWeights
+from apgan_jax.models.discriminator import MultiScaleDiscriminator
+from apgan_jax.models.generator import Generator
+from apgan_jax.models.identity import load_identity_encoder
+from apgan_jax.train_step import TrainingModel
+
+
+def build_model(config: ConfigDict) -> TrainingModel:
+    """The networks, losses and optimizers of a config.
+
+    Raises:
+      UserError: fields that do not fit together.
+    """
+    loss = config.loss
+    if loss.adversarial_kind not in ADVERSARIAL_KINDS:
+        raise UserError(
+            f'config.loss.adversarial_kind={loss.adversarial_kind!r}: must be one of '
+            f'{", ".join(ADVERSARIAL_KINDS)}'
+        )
+    optimizer = config.optimizer
+    return TrainingModel(
+        generator=build_generator(config),
+        discriminator=MultiScaleDiscriminator(
+            **config.discriminator.to_dict(), dtype=_dtype(config)
+        ),
+        identity_encoder=load_identity_encoder(config.identity_encoder),
+        generator_tx=_adam(config, optimizer.generator_learning_rate),
+        discriminator_tx=_adam(config, optimizer.discriminator_learning_rate),
+        weights=LossWeights(
+            adversarial=loss.adversarial_weight,
+            identity=loss.identity_weight,
+            reconstruction=loss.reconstruction_weight,
+            occlusion=loss.occlusion_weight,
+            style=loss.style_weight,
+            different_reconstruction=loss.different_reconstruction_weight,
+        ),
+        adversarial_kind=loss.adversarial_kind,
+        ema_decay=optimizer.ema_decay,
+    )
+
+
+def build_generator(config: ConfigDict) -> Generator:
+    """The generator of a config.
+
+    Raises:
+      UserError: `size` cannot be halved as often as `widths` asks.
+    """
+    halvings = len(config.generator.widths) - 1
+    if config.size % 2**halvings:
+        raise UserError(
+            f'config.size={config.size}: must be divisible by {2**halvings} for the '
+            f'{halvings + 1} stages of config.generator.widths; change one of them'
+        )
+    fields = {
+        name: tuple(value) if isinstance(value, (list, tuple)) else value
+        for name, value in config.generator.to_dict().items()
+    }
+    return Generator(size=config.size, **fields, dtype=_dtype(config))
+
+
+def crop_spec(config: ConfigDict) -> CropSpec:
+    """How this config wants faces cropped."""
+    return CropSpec(size=config.size)
+
+
+def pair_options(config: ConfigDict) -> PairOptions:
+    """How this config pairs sources and targets."""
+    return PairOptions(same_image_share=config.data.same_image_share, mirror=config.data.mirror)
+
+
+def _adam(config: ConfigDict, learning_rate: float):
+    optimizer = config.optimizer
+    schedule = optimizers.learning_rate_schedule(
+        learning_rate,
+        num_steps=config.num_steps,
+        warmup_steps=optimizer.warmup_steps,
+        decay_steps=optimizer.decay_steps,
+    )
+    return optimizers.adam(schedule, beta1=optimizer.beta1, beta2=optimizer.beta2)
+
+
+def _dtype(config: ConfigDict):
+    return None if config.dtype == 'float32' else jnp.dtype(config.dtype)

@@ -1,0 +1,45 @@
+"""From a checkpoint to a bundle."""
+
+import json
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from apgan_jax import checkpointing, experiment
+from apgan_jax.bundle import Bundle, save_bundle
+from apgan_jax.errors import UserError
+from apgan_jax.models import spectral_norm
+from apgan_jax.models.identity import load_identity_encoder
+
+
+def export(workdir: Path, output: Path, *, model_card: Path | None = None) -> Bundle:
+    """Writes the latest checkpoint's generator as a bundle.
+
+    Args:
+      workdir: of the run.
+      output: the file to write.
+      model_card: JSON whose fields are added to the card.
+
+    Returns:
+      The bundle.
+
+    Raises:
+      UserError: no checkpoint, or an output that exists.
+    """
+    if Path(output).exists():
+        raise UserError(f'--output={output}: exists already; remove it or choose another name')
+    params, crop_spec, fields, step = checkpointing.restore_for_inference(workdir)
+    config = ConfigDict(fields)
+    config.dtype = 'float32'
+    card = {'name': Path(output).stem, 'steps': step, 'batch_size': config.batch_size}
+    if model_card:
+        card |= json.loads(Path(model_card).read_text())
+    bundle = Bundle(
+        generator=experiment.build_generator(config),
+        generator_params=spectral_norm.fold(params),
+        identity_encoder=load_identity_encoder(config.identity_encoder),
+        crop_spec=crop_spec,
+        model_card=card,
+    )
+    save_bundle(output, bundle)
+    return bundle

@@ -1,0 +1,1 @@
+"""Finding, aligning, drawing and pasting faces, with NumPy, OpenCV and MediaPipe only."""

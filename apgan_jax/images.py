@@ -1,0 +1,94 @@
+"""Pictures in the model: float32 NHWC, RGB in [-1, 1]; boundary maps in [0, 1], background 0."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from apgan_jax.face.alignment import ARCFACE_WINDOW
+
+ARCFACE_SIZE = 112
+
+
+def normalise_image(image: jax.Array) -> jax.Array:
+    """uint8 [0, 255] to float32 [-1, 1]."""
+    return jnp.asarray(image, jnp.float32) / 127.5 - 1.0
+
+
+def normalise_boundary_map(boundary_map: jax.Array) -> jax.Array:
+    """uint8 [0, 255] to float32 [0, 1]."""
+    return jnp.asarray(boundary_map, jnp.float32) / 255.0
+
+
+def to_uint8(image: jax.Array) -> jax.Array:
+    """float [-1, 1] to uint8 [0, 255], rounded, values outside clipped."""
+    return jnp.round(jnp.clip((image + 1.0) * 127.5, 0, 255)).astype(jnp.uint8)
+
+
+def area_downsample(image: jax.Array, factor: int) -> jax.Array:
+    """Mean over factor x factor pixels of (n, h, w, c); h and w are multiples of factor."""
+    if factor == 1:
+        return image
+    n, height, width, channels = image.shape
+    blocks = image.reshape(n, height // factor, factor, width // factor, factor, channels)
+    return blocks.mean(axis=(2, 4))
+
+
+def bilinear_upsample(image: jax.Array) -> jax.Array:
+    """Doubles (n, h, w, c), half-pixel centres: each output is 3/4 of its pixel, 1/4 of the next.
+
+    Written as shifts rather than `jax.image.resize`, whose matrix products cost as much as a
+    convolution on the CPU and which ONNX export cannot take with a dynamic batch.
+    """
+    return _double(_double(image, axis=1), axis=2)
+
+
+def _double(image: jax.Array, axis: int) -> jax.Array:
+    size = image.shape[axis]
+    first = jax.lax.slice_in_dim(image, 0, 1, axis=axis)
+    last = jax.lax.slice_in_dim(image, size - 1, size, axis=axis)
+    before = jnp.concatenate(
+        [first, jax.lax.slice_in_dim(image, 0, size - 1, axis=axis)], axis=axis
+    )
+    after = jnp.concatenate([jax.lax.slice_in_dim(image, 1, size, axis=axis), last], axis=axis)
+    pair = jnp.stack([0.75 * image + 0.25 * before, 0.75 * image + 0.25 * after], axis=axis + 1)
+    shape = (*image.shape[:axis], 2 * size, *image.shape[axis + 1 :])
+    return pair.reshape(shape)
+
+
+def arcface_window(head_crop: jax.Array) -> jax.Array:
+    """ArcFace's crop out of a head crop, differentiable: the input of every identity encoder.
+
+    A fixed window (DESIGN: x in [0.14, 0.86], y in [0.128, 0.848] of the size), resized to 112 px
+    with half-pixel centres, antialiased when that shrinks it.
+
+    Args:
+      head_crop: float (n, size, size, 3).
+
+    Returns:
+      float32 (n, 112, 112, 3), the same range of values.
+    """
+    size = head_crop.shape[1]
+    left, top, right, bottom = ARCFACE_WINDOW
+    rows = _resize_matrix(size, top, bottom)
+    columns = _resize_matrix(size, left, right)
+    # Rows first: for crops under 112 px that is the cheaper order.
+    tall = jnp.einsum('oh,nhwc->nowc', rows, head_crop.astype(jnp.float32))
+    return jnp.einsum('pw,nowc->nopc', columns, tall)
+
+
+@functools.cache
+def _resize_matrix(size: int, start: float, stop: float) -> np.ndarray:
+    """Linear interpolation of [start, stop] of `size` samples at 112 places, (112, size)."""
+    scale = ARCFACE_SIZE / ((stop - start) * size)
+    centres = start * size + (np.arange(ARCFACE_SIZE) + 0.5) / scale
+    support = max(1.0, 1.0 / scale)
+    distance = np.abs(centres[:, None] - (np.arange(size) + 0.5)) / support
+    weights = np.maximum(0.0, 1.0 - distance)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def image_grid(rows: list[np.ndarray]) -> np.ndarray:
+    """Stacks rows of equally many pictures, uint8 (n, h, w, 3) each, to one (rows*h, n*w, 3)."""
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)

@@ -1,0 +1,160 @@
+"""The paper's losses (section III-C), one pure function a term, float32 before any mean.
+
+Terms over several discriminators take one entry a scale. Means over the batch stand for the
+expectations; everything else follows the equations.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+ADVERSARIAL_KINDS = ('bce', 'hinge', 'lsgan')
+
+
+@dataclasses.dataclass(frozen=True)
+class LossWeights:
+    """Eq. 11's weights and eq. 7's lambda_1, with the paper's values."""
+
+    adversarial: float = 2.0
+    identity: float = 10.0
+    reconstruction: float = 10.0
+    occlusion: float = 1.0
+    style: float = 3.0
+    different_reconstruction: float = 0.1
+
+
+def discriminator_loss(
+    *, real_logits: Sequence[jax.Array], fake_logits: Sequence[jax.Array], kind: str = 'bce'
+) -> jax.Array:
+    """Eqs. 4-5 for the discriminators, negated: summed over scales, mean over patches and batch.
+
+    Args:
+      real_logits: (n, h, w, 1) a scale, of the target.
+      fake_logits: the same of the swapped picture.
+      kind: 'bce' (the paper's), 'hinge' or 'lsgan'.
+
+    Returns:
+      A number.
+
+    Raises:
+      ValueError: unknown kind.
+    """
+    real, fake = _discriminator_terms(kind)
+    return sum(
+        jnp.mean(real(_float32(r))) + jnp.mean(fake(_float32(f)))
+        for r, f in zip(real_logits, fake_logits, strict=True)
+    )
+
+
+def adversarial_loss(*, fake_logits: Sequence[jax.Array], kind: str = 'bce') -> jax.Array:
+    """Eqs. 4-5 for the generator, in the non-saturating form -log D(Y, B).
+
+    The arguments are those of `discriminator_loss`.
+    """
+    _discriminator_terms(kind)
+    terms = {
+        'bce': lambda logits: jax.nn.softplus(-logits),
+        'hinge': lambda logits: -logits,
+        'lsgan': lambda logits: jnp.square(logits - 1.0),
+    }
+    return sum(jnp.mean(terms[kind](_float32(logits))) for logits in fake_logits)
+
+
+def _discriminator_terms(kind: str):
+    if kind not in ADVERSARIAL_KINDS:
+        raise ValueError(
+            f'adversarial loss {kind!r}: must be one of {", ".join(ADVERSARIAL_KINDS)}'
+        )
+    return {
+        'bce': (lambda real: jax.nn.softplus(-real), jax.nn.softplus),
+        'hinge': (lambda real: jax.nn.relu(1.0 - real), lambda fake: jax.nn.relu(1.0 + fake)),
+        'lsgan': (lambda real: jnp.square(real - 1.0), jnp.square),
+    }[kind]
+
+
+def cosine_similarity(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Cosine of the rows of (n, d) and (n, d): float32 (n,)."""
+    a, b = _float32(a), _float32(b)
+    norms = jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1)
+    return jnp.sum(a * b, axis=-1) / jnp.maximum(norms, 1e-8)
+
+
+def identity_loss(*, swapped_vector: jax.Array, source_vector: jax.Array) -> jax.Array:
+    """Eq. 6: 1 - cos of the identity vectors (n, d), mean over the batch."""
+    return jnp.mean(1.0 - cosine_similarity(swapped_vector, source_vector))
+
+
+def reconstruction_loss(
+    *, swapped: jax.Array, target: jax.Array, same_image: jax.Array, different_weight: float = 0.1
+) -> jax.Array:
+    """Eq. 7, mean over pixels and channels instead of their sum, the case decided per example.
+
+    Args:
+      swapped: (n, h, w, 3) in [-1, 1].
+      target: the same shape.
+      same_image: bool (n,), whether source and target are one picture; another photo of the same
+        person counts as different.
+      different_weight: lambda_1.
+
+    Returns:
+      A number.
+    """
+    error = jnp.square(_float32(swapped) - _float32(target)).mean(axis=(1, 2, 3))
+    return jnp.mean(error * jnp.where(same_image, 1.0, different_weight))
+
+
+def occlusion_perceptual_loss(
+    *,
+    target_features: Sequence[Sequence[jax.Array]],
+    swapped_features: Sequence[Sequence[jax.Array]],
+) -> jax.Array:
+    """Eq. 8: squared distance of discriminator features; sum over stages, mean over scales.
+
+    Args:
+      target_features: a sequence a scale of (n, h, w, c) a stage; no gradient flows into them.
+      swapped_features: the same of the swapped picture.
+
+    Returns:
+      A number.
+    """
+
+    def distance(target: jax.Array, swapped: jax.Array) -> jax.Array:
+        return jnp.mean(jnp.square(_float32(target) - _float32(swapped)))
+
+    return _over_stages(distance, target_features, swapped_features)
+
+
+def style_perceptual_loss(
+    *,
+    target_features: Sequence[Sequence[jax.Array]],
+    swapped_features: Sequence[Sequence[jax.Array]],
+) -> jax.Array:
+    """Eq. 9: squared Frobenius distance of Gram matrices; arguments as eq. 8."""
+
+    def distance(target: jax.Array, swapped: jax.Array) -> jax.Array:
+        difference = gram_matrix(target) - gram_matrix(swapped)
+        return jnp.mean(jnp.sum(jnp.square(difference), axis=(1, 2)))
+
+    return _over_stages(distance, target_features, swapped_features)
+
+
+def gram_matrix(features: jax.Array) -> jax.Array:
+    """Eq. 10 divided by C*H*W (eq. 9's factor, taken inside): (n, h, w, c) → float32 (n, c, c)."""
+    features = _float32(features)
+    n, height, width, channels = features.shape
+    flat = features.reshape(n, height * width, channels)
+    return jnp.einsum('npi,npj->nij', flat, flat) / (channels * height * width)
+
+
+def _over_stages(distance, target_features, swapped_features) -> jax.Array:
+    scales = [
+        sum(distance(jax.lax.stop_gradient(t), s) for t, s in zip(target, swapped, strict=True))
+        for target, swapped in zip(target_features, swapped_features, strict=True)
+    ]
+    return jnp.mean(jnp.stack(scales))
+
+
+def _float32(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.float32)

@@ -1,0 +1,63 @@
+"""The command line of training: flags and dispatch, nothing else.
+
+python -m apgan_jax.main --config=configs/tiny.py --config.data_dir=DIR [--workdir=DIR]
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+from clu import platform
+from ml_collections import config_flags
+
+from apgan_jax.compilation import use_compilation_cache
+from apgan_jax.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
+_MODE = flags.DEFINE_enum('mode', 'train', ['train', 'export'], 'What to do.')
+_WORKDIR = flags.DEFINE_string(
+    'workdir', None, 'Folder of checkpoints and logs; runs/<name of the config> by default.'
+)
+_OUTPUT = flags.DEFINE_string('output', None, 'The bundle to write (mode export).')
+
+
+def main(argv: Sequence[str]) -> None:
+    """Dispatches on --mode."""
+    if len(argv) > 1:
+        raise app.UsageError(f'unexpected arguments: {argv[1:]}')
+    try:
+        _dispatch()
+    except UserError as error:
+        print(f'apgan_jax.main: {error}', file=sys.stderr)
+        sys.exit(1)
+
+
+def _dispatch() -> None:
+    if _MODE.value == 'export':
+        from apgan_jax.export import export
+
+        if not (_OUTPUT.value and _WORKDIR.value):
+            raise UserError('--mode=export needs --workdir=DIR and --output=FILE.safetensors')
+        export(Path(_WORKDIR.value), Path(_OUTPUT.value))
+        return
+    from apgan_jax.train import train_and_evaluate
+
+    if _CONFIG.value is None:
+        raise UserError('--config is missing; try --config=configs/tiny.py')
+    logging.info('devices: %s', jax.devices())
+    platform.work_unit().set_task_status(f'process {jax.process_index()} trains')
+    train_and_evaluate(_CONFIG.value, _workdir())
+
+
+def _workdir() -> Path:
+    if _WORKDIR.value:
+        return Path(_WORKDIR.value)
+    name = Path(config_flags.get_config_filename(flags.FLAGS['config'])).stem
+    return Path('runs') / name
+
+
+if __name__ == '__main__':
+    use_compilation_cache()
+    app.run(main)

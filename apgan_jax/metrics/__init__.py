@@ -1,0 +1,1 @@
+"""One file per metric of the paper."""

@@ -1,0 +1,1 @@
+"""The networks of the paper, as Flax modules that take plain fields."""

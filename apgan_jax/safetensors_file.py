@@ -1,0 +1,59 @@
+"""Safetensors files with a JSON document as their metadata: bundles and identities."""
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from apgan_jax.errors import UserError
+
+_KEY = 'apgan'
+
+
+def write(path: Path, tensors: dict[str, np.ndarray], document: dict[str, Any]) -> None:
+    """Writes the file under its final name only when it is whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    data = save(contiguous, metadata={_KEY: json.dumps(document, sort_keys=True)})
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=f'.{path.name}.', delete=False
+    ) as file:
+        file.write(data)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def read(path: Path, what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads tensors and document.
+
+    Args:
+      path: of the file.
+      what: the file should be ('bundle'), for messages.
+
+    Raises:
+      UserError: missing, unreadable, or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'{path}: no such file; give a {what} (.safetensors)')
+    try:
+        with safe_open(path, framework='numpy') as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f'{path}: no readable safetensors file ({error}); give a {what}') from error
+    if _KEY not in metadata:
+        raise UserError(f'{path}: is no {what} of this project; give one that apgan wrote')
+    return tensors, json.loads(metadata[_KEY])
+
+
+def sha256_of(path: Path) -> str:
+    """The file's hash, in hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,0 +1,174 @@
+"""The training loop."""
+
+import dataclasses
+import functools
+import time
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+from absl import logging
+from clu import parameter_overview
+from ml_collections import ConfigDict
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from apgan_jax import checkpointing, experiment, sharding
+from apgan_jax.data.pipeline import open_dataset, training_batches
+from apgan_jax.data.records import RecordDataset
+from apgan_jax.errors import UserError
+from apgan_jax.train_step import (
+    TrainingModel,
+    TrainMetrics,
+    TrainState,
+    create_train_state,
+    train_step,
+)
+
+_SHOWN = ('generator', 'discriminator', 'cos_source', 'cos_target', 'examples_per_second')
+
+
+def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
+    """Trains from the latest checkpoint in `workdir`, or from the start, to `config.num_steps`.
+
+    Args:
+      config: see configs/default.py.
+      workdir: for checkpoints and TensorBoard files; made if missing.
+
+    Returns:
+      The last state.
+
+    Raises:
+      UserError: no data set, or one that does not fit the config or the checkpoint.
+    """
+    workdir = Path(workdir)
+    dataset = _open_fitting_dataset(config)
+    batches = _batches(config, dataset)
+    mesh = sharding.create_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
+    model = experiment.build_model(config)
+    manager = checkpointing.open_manager(
+        workdir,
+        save_interval_steps=config.checkpoint_every,
+        max_to_keep=config.keep_checkpoints,
+    )
+    state = _initial_state(config, model, mesh, manager, batches, dataset)
+    step_function = jax.jit(functools.partial(train_step, model), donate_argnums=0)
+    encoder_params = jax.device_put(model.identity_encoder.params, sharding.replicated(mesh))
+    save = functools.partial(
+        checkpointing.save,
+        manager,
+        batches=batches,
+        crop_spec=dataset.crop_spec,
+        config=config.to_dict(),
+    )
+    first = int(state.step)
+    log = ProgressLog(workdir, first, config)
+    for step in range(first + 1, config.num_steps + 1):
+        batch = sharding.put_batch(next(batches), sharding.batch_sharding(mesh))
+        state, step_metrics = step_function(state, encoder_params, batch)
+        log.update(step, step_metrics)
+        save(step, state=state)
+    if first < config.num_steps and manager.latest_step() != config.num_steps:
+        save(config.num_steps, state=state, force=True)
+    manager.wait_until_finished()
+    manager.close()
+    log.close()
+    return state
+
+
+def _open_fitting_dataset(config: ConfigDict) -> RecordDataset:
+    if not config.data_dir:
+        raise UserError(
+            'config.data_dir is empty: pass --config.data_dir=DIR, a folder made by `python -m '
+            'data_prep.build`'
+        )
+    dataset = open_dataset(Path(config.data_dir))
+    experiment.crop_spec(config).require_equal(
+        dataset.crop_spec, here='the config', there=f'the data set {config.data_dir}'
+    )
+    return dataset
+
+
+def _batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIterator:
+    if config.batch_size % jax.device_count():
+        raise UserError(
+            f'config.batch_size={config.batch_size}: must be divisible by the '
+            f'{jax.device_count()} devices'
+        )
+    return training_batches(
+        dataset,
+        batch_size=config.batch_size // jax.process_count(),
+        seed=config.seed,
+        options=experiment.pair_options(config),
+        num_threads=config.data.num_threads,
+        prefetch=config.data.prefetch,
+        shard=(jax.process_index(), jax.process_count()),
+    )
+
+
+def _initial_state(
+    config: ConfigDict,
+    model: TrainingModel,
+    mesh: jax.sharding.Mesh,
+    manager: Any,
+    batches: grain.DatasetIterator,
+    dataset: RecordDataset,
+) -> TrainState:
+    """The latest checkpoint's state, or a new one, laid out on the mesh."""
+    create = functools.partial(create_train_state, model)
+    rng = jax.random.key(config.seed)
+    abstract = jax.eval_shape(create, rng)
+    shardings = sharding.state_shardings(mesh, abstract)
+    if manager.latest_step() is None:
+        state = jax.jit(create, out_shardings=shardings)(rng)
+        logging.info('%s', parameter_overview.get_parameter_overview(state.generator_params))
+        return state
+    abstract = jax.tree.map(
+        lambda array, where: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=where),
+        abstract,
+        shardings,
+    )
+    logging.info('resuming from step %d of %s', manager.latest_step(), manager.directory)
+    return checkpointing.restore(
+        manager, abstract_state=abstract, batches=batches, crop_spec=dataset.crop_spec
+    )
+
+
+@dataclasses.dataclass
+class ProgressLog:
+    """Progress bar and TensorBoard scalars, every `config.log_every` steps."""
+
+    workdir: Path
+    first_step: int
+    config: ConfigDict
+
+    def __post_init__(self) -> None:
+        self._writer = SummaryWriter(str(self.workdir / 'tensorboard'))
+        self._bar = tqdm(total=self.config.num_steps, initial=self.first_step, unit='step')
+        self._pending: list[TrainMetrics] = []
+        self._since = time.perf_counter()
+
+    def update(self, step: int, step_metrics: TrainMetrics) -> None:
+        """Takes the metrics of one step; does not wait for the device between log lines."""
+        self._pending.append(step_metrics)
+        self._bar.update()
+        if step % self.config.log_every == 0 or step == self.config.num_steps:
+            self._write(step)
+
+    def _write(self, step: int) -> None:
+        fetched = jax.device_get(self._pending)
+        merged = functools.reduce(TrainMetrics.merge, fetched).compute()
+        elapsed = time.perf_counter() - self._since
+        values = {name: float(np.asarray(value)) for name, value in merged.items()}
+        values['examples_per_second'] = len(fetched) * self.config.batch_size / elapsed
+        for name, value in values.items():
+            self._writer.add_scalar(f'train/{name}', value, step)
+        self._bar.set_postfix({name: f'{values[name]:.3g}' for name in _SHOWN})
+        self._pending, self._since = [], time.perf_counter()
+
+    def close(self) -> None:
+        """Ends the bar and flushes the scalars."""
+        self._bar.close()
+        self._writer.close()

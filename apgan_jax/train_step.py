@@ -1,0 +1,266 @@
+"""One step of both networks: a pure function of state and batch."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from clu import metrics
+from flax import struct
+
+from apgan_jax import losses, optimizers
+from apgan_jax.images import (
+    ARCFACE_SIZE,
+    arcface_window,
+    normalise_boundary_map,
+    normalise_image,
+)
+from apgan_jax.losses import LossWeights
+from apgan_jax.models import spectral_norm
+from apgan_jax.models.discriminator import MultiScaleDiscriminator
+from apgan_jax.models.generator import Generator
+from apgan_jax.models.identity import IdentityEmbedding, IdentityEncoder
+
+Batch = dict[str, jax.Array]
+
+
+class TrainState(struct.PyTreeNode):
+    """All that a step changes. Raw (not spectrally normalised) parameters throughout."""
+
+    step: jax.Array
+    generator_params: Any
+    generator_ema_params: Any
+    generator_spectral: spectral_norm.State
+    generator_optimizer: optax.OptState
+    discriminator_params: Any
+    discriminator_spectral: spectral_norm.State
+    discriminator_optimizer: optax.OptState
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingModel:
+    """All that a step does not change.
+
+    Attributes:
+      generator: module.
+      discriminator: module.
+      identity_encoder: frozen; its parameters go through the step as an argument.
+      generator_tx: optimizer.
+      discriminator_tx: optimizer.
+      weights: of the losses.
+      adversarial_kind: see `losses.discriminator_loss`.
+      ema_decay: of the generator.
+    """
+
+    generator: Generator
+    discriminator: MultiScaleDiscriminator
+    identity_encoder: IdentityEncoder
+    generator_tx: optax.GradientTransformation
+    discriminator_tx: optax.GradientTransformation
+    weights: LossWeights
+    adversarial_kind: str = 'bce'
+    ema_decay: float = 0.999
+
+
+def _average_over_different(name: str) -> type[metrics.Average]:
+    """Mean of the output `name` (n,) over the pairs that are not one picture, `different` (n,)."""
+
+    @struct.dataclass
+    class AverageOverDifferent(metrics.Average):
+        @classmethod
+        def from_model_output(cls, *, different: jax.Array, **outputs: jax.Array) -> Any:
+            return super().from_model_output(outputs[name], mask=different)
+
+    return AverageOverDifferent
+
+
+@struct.dataclass
+class TrainMetrics(metrics.Collection):
+    """Sums and counts since the last log; divided once."""
+
+    generator: metrics.Average.from_output('generator')
+    adversarial: metrics.Average.from_output('adversarial')
+    identity: metrics.Average.from_output('identity')
+    reconstruction: metrics.Average.from_output('reconstruction')
+    occlusion: metrics.Average.from_output('occlusion')
+    style: metrics.Average.from_output('style')
+    discriminator: metrics.Average.from_output('discriminator')
+    cos_source: _average_over_different('cos_source')
+    cos_target: _average_over_different('cos_target')
+
+
+def create_train_state(model: TrainingModel, rng: jax.Array) -> TrainState:
+    """Initialises both networks and their optimizers."""
+    generator_rng, discriminator_rng, *spectral_rngs = jax.random.split(rng, 4)
+    size = model.generator.size
+    picture = jnp.zeros((1, size, size, 3))
+    identity = _empty_embedding(model.identity_encoder)
+    generator = model.generator.init(generator_rng, picture, picture, identity)['params']
+    discriminator = model.discriminator.init(discriminator_rng, picture, picture)['params']
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        generator_params=generator,
+        # A copy: the step gives its buffers away, and the same one must not be given twice.
+        generator_ema_params=jax.tree.map(jnp.copy, generator),
+        generator_spectral=spectral_norm.init(generator, spectral_rngs[0]),
+        generator_optimizer=model.generator_tx.init(generator),
+        discriminator_params=discriminator,
+        discriminator_spectral=spectral_norm.init(discriminator, spectral_rngs[1]),
+        discriminator_optimizer=model.discriminator_tx.init(discriminator),
+    )
+
+
+def _empty_embedding(encoder: IdentityEncoder) -> IdentityEmbedding:
+    """Zeros in the shapes that the encoder gives for one picture."""
+    face = jax.ShapeDtypeStruct((1, ARCFACE_SIZE, ARCFACE_SIZE, 3), jnp.float32)
+    shapes = jax.eval_shape(encoder.embed, encoder.params, face)
+    return jax.tree.map(lambda array: jnp.zeros(array.shape, array.dtype), shapes)
+
+
+def train_step(
+    model: TrainingModel, state: TrainState, encoder_params: Any, batch: Batch
+) -> tuple[TrainState, TrainMetrics]:
+    """Updates generator and discriminator from one batch.
+
+    One forward pass of each network serves both updates: `jax.vjp` once, pulled back with (1, 0)
+    for the discriminator's loss and (0, 1) for the generator's.
+
+    Args:
+      model: fixed parts.
+      state: changed parts.
+      encoder_params: of the identity encoder.
+      batch: uint8 (n, size, size, 3) `source`, `target`, `boundary_map` and bool (n,) `same_image`.
+
+    Returns:
+      (next state, metrics of this step).
+    """
+    source, target = normalise_image(batch['source']), normalise_image(batch['target'])
+    boundary_map = normalise_boundary_map(batch['boundary_map'])
+    embed = model.identity_encoder.embed
+    source_identity = embed(encoder_params, arcface_window(source))
+
+    def generate(params: Any) -> tuple[jax.Array, spectral_norm.State]:
+        params, spectral = spectral_norm.normalise(params, state.generator_spectral)
+        swapped = model.generator.apply({'params': params}, target, boundary_map, source_identity)
+        return swapped, spectral
+
+    def judge(params: Any, swapped: jax.Array) -> tuple[tuple[jax.Array, jax.Array], Any]:
+        params, spectral = spectral_norm.normalise(params, state.discriminator_spectral)
+        discriminate = _discriminate(model, params, boundary_map)
+        discriminator_loss, generator_loss, terms = _adversarial_terms(
+            model, discriminate(target), discriminate(swapped)
+        )
+        return (discriminator_loss, generator_loss), (terms, spectral)
+
+    def compare(swapped: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        vector = embed(encoder_params, arcface_window(swapped)).vector
+        return _content_terms(model, swapped, target, vector, source_identity, batch['same_image'])
+
+    swapped, pull_generator, generator_spectral = jax.vjp(
+        generate, state.generator_params, has_aux=True
+    )
+    (discriminator_loss, adversarial_sum), pull_judgement, (terms, discriminator_spectral) = (
+        jax.vjp(judge, state.discriminator_params, swapped, has_aux=True)
+    )
+    discriminator_gradient, _ = pull_judgement((1.0, 0.0))
+    _, from_judgement = pull_judgement((0.0, 1.0))
+    (content_sum, compared), from_content = jax.value_and_grad(compare, has_aux=True)(swapped)
+    (generator_gradient,) = pull_generator(from_judgement + from_content)
+
+    target_vector = embed(encoder_params, arcface_window(target)).vector
+    step_metrics = TrainMetrics.single_from_model_output(
+        generator=adversarial_sum + content_sum,
+        discriminator=discriminator_loss,
+        cos_source=losses.cosine_similarity(compared['vector'], source_identity.vector),
+        cos_target=losses.cosine_similarity(compared['vector'], target_vector),
+        different=~batch['same_image'],
+        **terms,
+        identity=compared['identity'],
+        reconstruction=compared['reconstruction'],
+    )
+    next_state = _apply_gradients(model, state, generator_gradient, discriminator_gradient)
+    return next_state.replace(
+        generator_spectral=generator_spectral, discriminator_spectral=discriminator_spectral
+    ), step_metrics
+
+
+def _discriminate(
+    model: TrainingModel, params: Any, boundary_map: jax.Array
+) -> Callable[[jax.Array], Any]:
+    return lambda image: model.discriminator.apply({'params': params}, image, boundary_map)
+
+
+def _adversarial_terms(
+    model: TrainingModel, real: list[Any], fake: list[Any]
+) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+    """Both sides of eqs. 4-5, and eqs. 8-9: what comes out of the discriminator."""
+    real_logits = [output.logits for output in real]
+    fake_logits = [output.logits for output in fake]
+    features = {
+        'target_features': [output.features for output in real],
+        'swapped_features': [output.features for output in fake],
+    }
+    kind, weights = model.adversarial_kind, model.weights
+    terms = {
+        'adversarial': losses.adversarial_loss(fake_logits=fake_logits, kind=kind),
+        'occlusion': losses.occlusion_perceptual_loss(**features),
+        'style': losses.style_perceptual_loss(**features),
+    }
+    generator_loss = sum(getattr(weights, name) * value for name, value in terms.items())
+    discriminator_loss = losses.discriminator_loss(
+        real_logits=real_logits, fake_logits=fake_logits, kind=kind
+    )
+    return discriminator_loss, generator_loss, terms
+
+
+def _content_terms(
+    model: TrainingModel,
+    swapped: jax.Array,
+    target: jax.Array,
+    swapped_vector: jax.Array,
+    source_identity: IdentityEmbedding,
+    same_image: jax.Array,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Eqs. 6 and 7, weighted, and the swapped pictures' identity vectors."""
+    weights = model.weights
+    identity = losses.identity_loss(
+        swapped_vector=swapped_vector, source_vector=source_identity.vector
+    )
+    reconstruction = losses.reconstruction_loss(
+        swapped=swapped,
+        target=target,
+        same_image=same_image,
+        different_weight=weights.different_reconstruction,
+    )
+    total = weights.identity * identity + weights.reconstruction * reconstruction
+    return total, {
+        'identity': identity,
+        'reconstruction': reconstruction,
+        'vector': swapped_vector,
+    }
+
+
+def _apply_gradients(
+    model: TrainingModel, state: TrainState, generator_gradient: Any, discriminator_gradient: Any
+) -> TrainState:
+    generator_updates, generator_optimizer = model.generator_tx.update(
+        generator_gradient, state.generator_optimizer, state.generator_params
+    )
+    discriminator_updates, discriminator_optimizer = model.discriminator_tx.update(
+        discriminator_gradient, state.discriminator_optimizer, state.discriminator_params
+    )
+    generator_params = optimizers.clip_rho(
+        optax.apply_updates(state.generator_params, generator_updates)
+    )
+    return state.replace(
+        step=state.step + 1,
+        generator_params=generator_params,
+        generator_ema_params=optimizers.update_ema(
+            state.generator_ema_params, generator_params, step=state.step, decay=model.ema_decay
+        ),
+        generator_optimizer=generator_optimizer,
+        discriminator_params=optax.apply_updates(state.discriminator_params, discriminator_updates),
+        discriminator_optimizer=discriminator_optimizer,
+    )

@@ -1,0 +1,1 @@
+"""Speed measurements; each prints one JSON line last."""

@@ -1,0 +1,82 @@
+"""Every field there is, with the paper's values; the other configurations only override."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The full model of the paper at 128 px, without a data set."""
+    config = ConfigDict()
+    config.seed = 0
+    # A folder that `python -m data_prep.build` wrote.
+    config.data_dir = ''
+    # Height and width of the crops, pixels; the data set must have it too.
+    config.size = 128
+    # Over all devices and processes.
+    config.batch_size = 16
+    config.num_steps = 100_000
+    # Of the computation; parameters, statistics and losses are float32 always.
+    config.dtype = 'float32'
+
+    config.generator = ConfigDict()
+    # Channels from full resolution down, halving the resolution each time.
+    config.generator.widths = (16, 32, 64, 128, 256, 256)
+    # Decoder stages by resolution, pixels (paper IV-A).
+    config.generator.id_resolutions = (4, 8, 16, 32, 64)
+    config.generator.pe_resolutions = (64, 128)
+    config.generator.skip_resolutions = (4, 8, 16, 32, 64, 128)
+    # Hidden channels of the PE blocks' modulation.
+    config.generator.pe_hidden = 16
+    # Channels of the pooled identity features a stage; 0: identity vector alone.
+    config.generator.id_features = 128
+    # False: AdaIN instead of AdaLIN.
+    config.generator.use_layer_norm = True
+
+    config.discriminator = ConfigDict()
+    config.discriminator.width = 32
+    config.discriminator.depth = 4
+    config.discriminator.num_scales = 3
+    # False: not PE-aware.
+    config.discriminator.use_boundary_map = True
+
+    config.identity_encoder = 'mobilefacenet'
+
+    config.loss = ConfigDict()
+    # 'bce', 'hinge' or 'lsgan'.
+    config.loss.adversarial_kind = 'bce'
+    # Eq. 11.
+    config.loss.adversarial_weight = 2.0
+    config.loss.identity_weight = 10.0
+    config.loss.reconstruction_weight = 10.0
+    config.loss.occlusion_weight = 1.0
+    config.loss.style_weight = 3.0
+    # lambda_1 of eq. 7.
+    config.loss.different_reconstruction_weight = 0.1
+
+    config.optimizer = ConfigDict()
+    config.optimizer.generator_learning_rate = 1e-4
+    config.optimizer.discriminator_learning_rate = 4e-4
+    config.optimizer.beta1 = 0.0
+    # The paper prints 0, which makes Adam a sign method.
+    config.optimizer.beta2 = 0.999
+    config.optimizer.warmup_steps = 0
+    # Steps of the final cosine decay to 0; 0: none.
+    config.optimizer.decay_steps = 0
+    config.optimizer.ema_decay = 0.999
+
+    config.data = ConfigDict()
+    config.data.same_image_share = 0.2
+    config.data.mirror = True
+    config.data.num_threads = 2
+    # Pairs held ready.
+    config.data.prefetch = 64
+
+    config.mesh = ConfigDict()
+    # -1: what is left of the devices.
+    config.mesh.data = -1
+    config.mesh.fsdp = 1
+
+    # Steps between log lines, and between checkpoints.
+    config.log_every = 50
+    config.checkpoint_every = 500
+    config.keep_checkpoints = 3
+    return config

@@ -1,0 +1,1 @@
+"""From photos and foreign weights to what training reads."""

