@@ -48,7 +48,7 @@ setup(
     python_requires='>=3.11,<3.13',
     # configs has no code to import from elsewhere: it is a package so that `--config` finds it.
     packages=[*find_packages(include=['apgan_jax*', 'data_prep*']), 'configs'],
-    package_data={'apgan_jax': ['**/*.safetensors', '**/*.txt', '**/*.json', '**/*.md']},
+    package_data={'apgan_jax': ['**/*.safetensors', '**/*.txt', '**/*.tsv', '**/*.json', '**/*.md']},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={'console_scripts': ['apgan = apgan_jax.cli:main']},

@@ -24,6 +24,7 @@ from apgan_jax.train_step import (
     TrainMetrics,
     TrainState,
     create_train_state,
+    eval_step,
     train_step,
 )
 
@@ -55,6 +56,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     )
     state = _initial_state(config, model, mesh, manager, batches, dataset)
     step_function = jax.jit(functools.partial(train_step, model), donate_argnums=0)
+    judge = jax.jit(functools.partial(eval_step, model))
     encoder_params = jax.device_put(model.identity_encoder.params, sharding.replicated(mesh))
     save = functools.partial(
         checkpointing.save,
@@ -68,7 +70,9 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     for step in range(first + 1, config.num_steps + 1):
         batch = sharding.put_batch(next(batches), sharding.batch_sharding(mesh))
         state, step_metrics = step_function(state, encoder_params, batch)
-        log.update(step, step_metrics)
+        log.update(step_metrics)
+        if step % config.log_every == 0 or step == config.num_steps:
+            log.write(step, judge(state, encoder_params, batch))
         save(step, state=state)
     if first < config.num_steps and manager.latest_step() != config.num_steps:
         save(config.num_steps, state=state, force=True)
@@ -138,30 +142,30 @@ def _initial_state(
 
 @dataclasses.dataclass
 class ProgressLog:
-    """Progress bar and TensorBoard scalars, every `config.log_every` steps."""
+    """Progress bar and TensorBoard scalars."""
 
     workdir: Path
     first_step: int
     config: ConfigDict
 
     def __post_init__(self) -> None:
-        self._writer = SummaryWriter(str(self.workdir / 'tensorboard'))
+        self._writer = SummaryWriter(str(self.workdir / 'tensorboard'), flush_secs=10)
         self._bar = tqdm(total=self.config.num_steps, initial=self.first_step, unit='step')
         self._pending: list[TrainMetrics] = []
         self._since = time.perf_counter()
 
-    def update(self, step: int, step_metrics: TrainMetrics) -> None:
-        """Takes the metrics of one step; does not wait for the device between log lines."""
+    def update(self, step_metrics: TrainMetrics) -> None:
+        """Takes the metrics of one step; does not wait for the device."""
         self._pending.append(step_metrics)
         self._bar.update()
-        if step % self.config.log_every == 0 or step == self.config.num_steps:
-            self._write(step)
 
-    def _write(self, step: int) -> None:
+    def write(self, step: int, judged: dict[str, Any]) -> None:
+        """Writes means since the last call and what `eval_step` said."""
         fetched = jax.device_get(self._pending)
         merged = functools.reduce(TrainMetrics.merge, fetched).compute()
         elapsed = time.perf_counter() - self._since
         values = {name: float(np.asarray(value)) for name, value in merged.items()}
+        values |= {name: float(judged[name]) for name in ('cos_source', 'cos_target')}
         values['examples_per_second'] = len(fetched) * self.config.batch_size / elapsed
         for name, value in values.items():
             self._writer.add_scalar(f'train/{name}', value, step)

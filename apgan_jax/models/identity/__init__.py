@@ -21,6 +21,7 @@ from apgan_jax.models.identity.embedding import IdentityEmbedding, mean_embeddin
 __all__ = [
     'IdentityEmbedding',
     'IdentityEncoder',
+    'identity_encoder_from_tensors',
     'load_identity_encoder',
     'mean_embedding',
     'params_from_flat',
@@ -65,10 +66,7 @@ def load_identity_encoder(kind: str = 'mobilefacenet', path: Path | None = None)
       UserError: the kind is unknown, or the file is missing, unreadable, altered (the shipped one)
         or holds other tensors than the architecture needs.
     """
-    if kind not in _MODULES:
-        raise UserError(
-            f'Unknown identity encoder {kind!r}: the kinds are {", ".join(sorted(_MODULES))}.'
-        )
+    _check_kind(kind)
     shipped_path, shipped_sha256 = _SHIPPED[kind]
     file = shipped_path if path is None else Path(path)
     try:
@@ -85,8 +83,33 @@ def load_identity_encoder(kind: str = 'mobilefacenet', path: Path | None = None)
         tensors = load(data)
     except SafetensorError as error:
         raise UserError(f'{file} is not a safetensors file ({error}): port it again.') from error
+    return identity_encoder_from_tensors(kind, sha256, tensors, str(file))
+
+
+def identity_encoder_from_tensors(
+    kind: str, sha256: str, tensors: Mapping[str, np.ndarray], origin: str
+) -> IdentityEncoder:
+    """Builds an identity encoder from weights at hand, a bundle's for example.
+
+    Args:
+      kind: the architecture.
+      sha256: of the weight file the tensors come from.
+      tensors: as `params_from_flat` takes them.
+      origin: what the tensors come from, for the message.
+
+    Raises:
+      UserError: the kind is unknown or the tensors do not fit it.
+    """
+    _check_kind(kind)
     module = _MODULES[kind]()
-    return IdentityEncoder(kind, sha256, module, params_from_flat(module, tensors, str(file)))
+    return IdentityEncoder(kind, sha256, module, params_from_flat(module, tensors, origin))
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in _MODULES:
+        raise UserError(
+            f'Unknown identity encoder {kind!r}: the kinds are {", ".join(sorted(_MODULES))}.'
+        )
 
 
 def params_from_flat(

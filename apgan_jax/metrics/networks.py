@@ -1,0 +1,70 @@
+"""Networks of others that metrics need: where they are, and how they run (onnxruntime)."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apgan_jax.errors import UserError
+
+DATA_VARIABLE = 'APGAN_DATA'
+
+
+def data_folder() -> Path:
+    """The folder of evaluation data and weights that may not be shipped.
+
+    Raises:
+      UserError: APGAN_DATA is unset or no folder.
+    """
+    value = os.environ.get(DATA_VARIABLE, '')
+    if not value or not Path(value).is_dir():
+        raise UserError(
+            f'{DATA_VARIABLE}={value!r}: must name the folder that holds faces/ and weights/'
+        )
+    return Path(value)
+
+
+def find_in_package(package: str, file_name: str) -> Path:
+    """A file that a pip package carries.
+
+    Raises:
+      UserError: the package is not installed or lacks the file.
+    """
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for path in sorted(Path(folder).rglob(file_name)):
+            return path
+    raise UserError(f'{file_name}: not found; install it with `pip install apgan-jax[eval]`')
+
+
+class OnnxNetwork:
+    """An ONNX file with one input.
+
+    Args:
+      path: the file.
+
+    Raises:
+      UserError: the file or onnxruntime is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UserError(
+                'onnxruntime is not installed; run `pip install apgan-jax[eval]`'
+            ) from error
+        if not Path(path).is_file():
+            raise UserError(f'{path}: no such network; put it there or leave the metric out')
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=['CPUExecutionProvider']
+        )
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, batch: np.ndarray) -> Any:
+        """The first output for one input, as it is."""
+        return self._session.run(None, {self._input: batch})[0]
