@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     swap.add_argument('--source', type=Path, nargs='+', required=True, help='photos or an identity')
     swap.add_argument('--target', type=Path, required=True, help='photo or video')
     swap.add_argument('--output', type=Path, required=True)
+    swap.add_argument('--contact-sheet', type=Path, help='a picture of target and swapped frames')
     swap.add_argument('--overwrite', action='store_true', help='replace an output that exists')
     _add_bundle(swap)
     swap.set_defaults(run=_swap)
@@ -79,10 +80,14 @@ def _swapper(options: argparse.Namespace):
 
 
 def _swap(options: argparse.Namespace) -> int:
+    from apgan_jax.image_files import is_image
     from apgan_jax.inference import swap, video
+    from apgan_jax.inference.contact_sheet import write_contact_sheet
 
     swap.check_files(options.target, options.output, overwrite=options.overwrite)
-    total = 1 if swap.is_image(options.target) else video.probe(options.target).frames
+    if options.contact_sheet:
+        swap.check_picture(options.contact_sheet, overwrite=options.overwrite)
+    total = 1 if is_image(options.target) else video.probe(options.target).frames
     swapper = _swapper(options)
     identity = swap.load_source(options.source, swapper)
     with tqdm(total=total, unit='frame', file=sys.stderr) as bar:
@@ -90,6 +95,8 @@ def _swap(options: argparse.Namespace) -> int:
             options.target, options.output, swapper=swapper, identity=identity, on_frame=bar.update
         )
     print('\n'.join([f'{options.output}: {report.lines()[0]}', *report.lines()[1:]]))
+    if options.contact_sheet:
+        write_contact_sheet(options.target, options.output, options.contact_sheet, swapper=swapper)
     return 0
 
 

@@ -13,6 +13,11 @@ from apgan_jax.errors import UserError
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
 
 
+def is_image(path: Path) -> bool:
+    """Whether the name is that of a photo."""
+    return Path(path).suffix.lower() in IMAGE_SUFFIXES
+
+
 def decode_image(data: bytes) -> np.ndarray | None:
     """Decodes an image file's bytes to RGB uint8 (h, w, 3), upright by its EXIF orientation.
 

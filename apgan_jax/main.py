@@ -22,6 +22,8 @@ _WORKDIR = flags.DEFINE_string(
 )
 _OUTPUT = flags.DEFINE_string('output', None, 'The bundle to write (mode export).')
 
+_MODEL_CARD = flags.DEFINE_string('model_card', None, 'JSON to add to the bundle (mode export).')
+
 
 def main(argv: Sequence[str]) -> None:
     """Dispatches on --mode."""
@@ -40,7 +42,8 @@ def _dispatch() -> None:
 
         if not (_OUTPUT.value and _WORKDIR.value):
             raise UserError('--mode=export needs --workdir=DIR and --output=FILE.safetensors')
-        export(Path(_WORKDIR.value), Path(_OUTPUT.value))
+        card = Path(_MODEL_CARD.value) if _MODEL_CARD.value else None
+        export(Path(_WORKDIR.value), Path(_OUTPUT.value), model_card=card)
         return
     from apgan_jax.train import train_and_evaluate
 

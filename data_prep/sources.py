@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from apgan_jax.errors import UserError
-from apgan_jax.image_files import IMAGE_SUFFIXES
+from apgan_jax.image_files import IMAGE_SUFFIXES, is_image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,11 +80,7 @@ def _photos_of(source: str, named: dict[str, str], exclude: Sequence[str]) -> li
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f'--source {source}: {folder} is no folder; give the folder of the photos')
-    names = sorted(
-        path.relative_to(root).as_posix()
-        for path in root.rglob('*')
-        if path.suffix.lower() in IMAGE_SUFFIXES
-    )
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob('*') if is_image(path))
     kept = [name for name in names if not any(fnmatch.fnmatch(name, p) for p in exclude)]
     rule = IDENTITY_RULES[kind]
     return [Photo(root / name, name, named.get(name) or rule(name)) for name in kept]

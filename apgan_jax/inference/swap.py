@@ -13,7 +13,7 @@ from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.tracking import LandmarkSmoother
 from apgan_jax.identity_file import load_identity
-from apgan_jax.image_files import IMAGE_SUFFIXES, read_image, write_image
+from apgan_jax.image_files import is_image, read_image, write_image
 from apgan_jax.inference import provenance, video
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
@@ -158,9 +158,18 @@ def check_files(target: Path, output: Path, *, overwrite: bool = False) -> None:
         raise UserError(f'--output {output}: {output.parent} is no folder; make it first')
 
 
-def is_image(path: Path) -> bool:
-    """Whether the name is that of a photo rather than a video."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
+def check_picture(path: Path, *, overwrite: bool = False) -> None:
+    """Refuses a picture's name as `check_files` does a video's.
+
+    Raises:
+      UserError: it exists, or is no PNG or JPEG in an existing folder.
+    """
+    if path.exists() and not overwrite:
+        raise UserError(f'{path}: exists already; choose another name or --overwrite')
+    if path.suffix.lower() not in IMAGE_OUTPUT_SUFFIXES:
+        raise UserError(f'{path}: the name must end in {", ".join(IMAGE_OUTPUT_SUFFIXES)}')
+    if not path.parent.is_dir():
+        raise UserError(f'{path}: {path.parent} is no folder; make it first')
 
 
 def swap_file(

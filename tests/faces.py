@@ -1,0 +1,141 @@
+"""One public-domain portrait, NASA's of Eileen Collins, and what the tests make of it."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from apgan_jax.data import records
+from apgan_jax.face import landmarks
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.image_files import encode_image, write_image
+
+EYES = ((203, 101), (246, 103))
+
+# x -> size - 1 - x exchanges these points; points that no boundary map uses stay where they are.
+MIRRORED_POINTS = np.arange(landmarks.NUM_LANDMARKS)
+for _left, _right in (
+    (landmarks.LEFT_EYE, landmarks.RIGHT_EYE),
+    (landmarks.LEFT_IRIS, landmarks.RIGHT_IRIS),
+):
+    MIRRORED_POINTS[list(_left)], MIRRORED_POINTS[list(_right)] = _right, _left
+for _lip in (landmarks.OUTER_LIP, landmarks.INNER_LIP):
+    # Both rings start at a mouth corner and have 20 points.
+    MIRRORED_POINTS[list(_lip)] = [_lip[(10 - place) % 20] for place in range(20)]
+
+
+def portrait() -> np.ndarray:
+    """RGB uint8 (512, 512, 3); the face is about 90 px wide."""
+    return skimage.data.astronaut()
+
+
+def head() -> np.ndarray:
+    """The head alone, RGB uint8 (232, 220, 3)."""
+    return np.ascontiguousarray(portrait()[:232, 115:335])
+
+
+def blank() -> np.ndarray:
+    """No face, RGB uint8 (200, 200, 3)."""
+    return np.full((200, 200, 3), 120, np.uint8)
+
+
+def brighter(image: np.ndarray, factor: float) -> np.ndarray:
+    return np.clip(image * factor, 0, 255).astype(np.uint8)
+
+
+def variations() -> dict[str, np.ndarray]:
+    """Eight photos by name: four 'people', two photos each."""
+    photo, close = portrait(), head()
+    return {
+        'ann/1.png': photo,
+        'ann/2.jpg': close,
+        'bob/1.png': photo[:, ::-1],
+        'bob/2.png': close[:, ::-1],
+        'cat/1.png': brighter(close, 0.6),
+        'cat/2.png': brighter(close, 1.3),
+        'dan/1.png': cv2.resize(close, None, fx=2.0, fy=2.0),
+        'dan/2.png': cv2.GaussianBlur(photo[:320, 60:400], (0, 0), 1.5),
+    }
+
+
+def write_photos(folder: Path, photos: dict[str, np.ndarray]) -> Path:
+    for name, photo in photos.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(folder / name, photo)
+    return folder
+
+
+def mirrored(points: np.ndarray, size: int) -> np.ndarray:
+    """Landmarks (478, 2) of the mirrored picture."""
+    return points[MIRRORED_POINTS] * [-1, 1] + [size - 1, 0]
+
+
+def make_records(count: int, identity: Callable[[int], str], size: int = 16) -> list[bytes]:
+    """Records whose pictures are plain, each of its own brightness; a black-red-green-blue map."""
+    boundary_map = np.zeros((size, size, 3), np.uint8)
+    boundary_map[2:5, 1:4], boundary_map[2:5, 9:12], boundary_map[9] = (
+        (255, 0, 0),
+        (0, 0, 255),
+        (0, 255, 0),
+    )
+    return [
+        records.serialise_example(
+            {
+                'image': encode_image(np.full((size, size, 3), 8 * number, np.uint8), '.png'),
+                'boundary_map': encode_image(boundary_map, '.png'),
+                'landmarks': np.zeros((landmarks.NUM_LANDMARKS, 2), np.float32),
+                'five_points': np.zeros((5, 2), np.float32),
+                'crop_from_frame': np.eye(2, 3, dtype=np.float32),
+                'identity': identity(number).encode(),
+                'file_name': f'{number:03d}.png'.encode(),
+            }
+        )
+        for number in range(count)
+    ]
+
+
+def write_dataset(folder: Path, serialised: Iterable[bytes], size: int = 16) -> Path:
+    """A data set of one shard, as far as training reads it."""
+    folder.mkdir(parents=True)
+    serialised = list(serialised)
+    name = f'{records.DATASET_NAME}-train.tfrecord-00000-of-00001'
+    records.write_tfrecord(folder / name, serialised)
+    splits = [{'name': 'train', 'shardLengths': [str(len(serialised))]}]
+    (folder / 'dataset_info.json').write_text(json.dumps({'splits': splits}))
+    metadata = {records.CROP_SPEC_KEY: CropSpec(size=size).to_dict()}
+    (folder / 'metadata.json').write_text(json.dumps(metadata))
+    return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltDataset:
+    """What `data_prep.build` made of the variations and of three photos that it must reject."""
+
+    folder: Path
+    photos: Path
+    counts: dict[str, int]
+
+
+def build_dataset(folder: Path) -> BuiltDataset:
+    pytest.importorskip('tensorflow_datasets')
+    from data_prep import build, sources
+
+    photos = write_photos(folder / 'photos', variations())
+    names = sorted(variations())
+    rows = ['file\tidentity', *(f'{name}\t{name[:3]}' for name in names)]
+    (folder / 'labels.tsv').write_text('\n'.join(rows) + '\n')
+    tiny = cv2.resize(head(), (64, 64), interpolation=cv2.INTER_AREA)
+    write_photos(photos, {'rejects/blank.png': blank(), 'rejects/tiny.png': tiny})
+    whole = (photos / 'ann' / '2.jpg').read_bytes()
+    (photos / 'rejects' / 'corrupt.jpg').write_bytes(whole[:10])
+    write_photos(photos, {'left-out/no.png': blank()})
+    listed = sources.list_photos(
+        [f'folder:{photos}'], labels=folder / 'labels.tsv', exclude=['left-out/*']
+    )
+    counts = build.build(listed, output=folder / 'dataset', spec=CropSpec(size=64))
+    return BuiltDataset(folder / 'dataset', photos, dict(counts))

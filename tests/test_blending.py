@@ -1,0 +1,119 @@
+import math
+
+import numpy as np
+import pytest
+from faces import portrait
+
+from apgan_jax.face import alignment, blending
+
+
+def equation_12(x, y, alpha=0.08, gamma=0.7, mid=128.0):
+    """The paper's mask at a place, in pixels of 256."""
+    return 1 / (1 + math.exp(alpha * (max(abs(x - mid), abs(y - mid)) - gamma * mid)))
+
+
+@pytest.mark.parametrize('row, column', [(0, 0), (128, 128), (38, 128), (200, 30), (255, 100)])
+def test_the_mask_is_equation_12(row, column):
+    mask = blending.mirrored_sigmoid_mask(256)
+    # Pixel centres are at i + 0.5.
+    expected = equation_12(column + 0.5, row + 0.5)
+    assert mask[row, column] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_mask_by_numbers():
+    mask = blending.mirrored_sigmoid_mask(256)
+    assert mask[128, 128] == pytest.approx(0.99920, abs=1e-4)
+    # max(|x - mid|, |y - mid|) = 89.5 just misses the inflection at 0.7 * 128 = 89.6.
+    assert mask[128, 217] == pytest.approx(0.5, abs=0.003)
+    assert mask[0, 0] == pytest.approx(0.0463, abs=1e-3)
+
+
+@pytest.mark.parametrize('size', [64, 127, 256])
+def test_the_mask_is_symmetric(size):
+    mask = blending.mirrored_sigmoid_mask(size)
+    assert mask.dtype == np.float32
+    for other in (mask[::-1], mask[:, ::-1], mask.T):
+        np.testing.assert_array_equal(mask, other)
+
+
+def test_the_slope_scales_with_the_size():
+    half = blending.mirrored_sigmoid_mask(128)
+    # A pixel's centre at 128 px is between four at 256 px.
+    whole = blending.mirrored_sigmoid_mask(256)
+    np.testing.assert_allclose(half[64], whole.reshape(128, 2, 128, 2).mean((1, 3))[64], atol=0.005)
+    given = blending.mirrored_sigmoid_mask(128, alpha=0.16)
+    np.testing.assert_array_equal(half, given)
+
+
+@pytest.mark.parametrize('size', [64, 128, 256])
+def test_the_blending_mask_is_0_at_the_edges_and_1_in_the_middle(size):
+    mask = blending.blending_mask(size)
+    for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]):
+        assert np.abs(edge).max() < 1e-6
+    assert mask.max() == 1
+    assert mask[size // 2, size // 2] == 1
+    assert mask.min() >= 0
+
+
+def shift(x, y):
+    """The crop whose first pixel is the frame's (x, y)."""
+    return np.array([[1.0, 0.0, -x], [0.0, 1.0, -y]])
+
+
+def rotated():
+    matrix = np.array([[0.8, -0.5, 0.0], [0.5, 0.8, 0.0]])
+    matrix[:, 2] = 31.5 - matrix[:, :2] @ (200, 120)
+    return matrix
+
+
+@pytest.mark.parametrize('crop_from_frame', [shift(150, 60), rotated(), shift(480, -20)])
+def test_nothing_outside_the_rectangle_is_touched(crop_from_frame):
+    frame = portrait()
+    before = frame.copy()
+    white = np.full((64, 64, 3), 255, np.uint8)
+    blending.paste(frame, white, crop_from_frame)
+    left, top, right, bottom = alignment.crop_rectangle(crop_from_frame, 64, frame.shape[:2])
+    assert (frame[top:bottom, left:right] != before[top:bottom, left:right]).any()
+    frame[top:bottom, left:right] = before[top:bottom, left:right]
+    np.testing.assert_array_equal(frame, before)
+
+
+def test_a_crop_put_back_where_it_was_changes_nothing():
+    frame = portrait()
+    crop_from_frame = shift(160, 50)
+    crop = alignment.warp_to_crop(frame, crop_from_frame, 128)
+    np.testing.assert_array_equal(crop, frame[50:178, 160:288])
+    pasted = frame.copy()
+    blending.paste(pasted, crop, crop_from_frame)
+    assert np.abs(pasted.astype(int) - frame).max() <= 1
+
+
+def test_the_middle_is_the_crop_and_the_way_out_is_the_mask():
+    frame = np.zeros((100, 100, 3), np.uint8)
+    blending.paste(frame, np.full((64, 64, 3), 200, np.uint8), shift(20, 10))
+    expected = 200 * blending.blending_mask(64)
+    difference = frame[10:74, 20:84].astype(float) - expected[..., None]
+    assert np.abs(difference).max() <= 1
+    assert (frame[42, 52] == 200).all()
+
+
+def test_a_face_partly_outside_the_frame_is_pasted_in_part():
+    frame = np.zeros((100, 100, 3), np.uint8)
+    blending.paste(frame, np.full((64, 64, 3), 200, np.uint8), shift(-32, 70))
+    # The crop's centre column is the frame's first; its upper 30 rows are the frame's last.
+    expected = 200 * blending.blending_mask(64)[:30, 32:]
+    assert np.abs(frame[70:, :32, 0] - expected).max() <= 1
+
+
+@pytest.mark.parametrize('place', [(600, 0), (-100, 0), (0, 700), (0, -65)])
+def test_a_face_outside_the_frame_is_left_out(place):
+    frame = portrait()
+    blending.paste(frame, np.full((64, 64, 3), 255, np.uint8), shift(*place))
+    np.testing.assert_array_equal(frame, portrait())
+
+
+def test_a_view_into_a_larger_array_is_changed_in_place():
+    whole = np.zeros((100, 140, 3), np.uint8)
+    blending.paste(whole[:, :100], np.full((64, 64, 3), 200, np.uint8), shift(20, 10))
+    assert (whole[42, 52] == 200).all()
+    assert not whole[:, 100:].any()
