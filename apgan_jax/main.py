@@ -29,6 +29,9 @@ def main(argv: Sequence[str]) -> None:
     """Dispatches on --mode."""
     if len(argv) > 1:
         raise app.UsageError(f'unexpected arguments: {argv[1:]}')
+    if not flags.FLAGS['verbosity'].present:
+        # Orbax reports every file it writes, across the progress bar.
+        logging.set_verbosity(logging.WARNING)
     try:
         _dispatch()
     except UserError as error:

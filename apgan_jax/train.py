@@ -9,7 +9,6 @@ from typing import Any
 import grain
 import jax
 import numpy as np
-from absl import logging
 from clu import parameter_overview
 from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
@@ -127,14 +126,14 @@ def _initial_state(
     shardings = sharding.state_shardings(mesh, abstract)
     if manager.latest_step() is None:
         state = jax.jit(create, out_shardings=shardings)(rng)
-        logging.info('%s', parameter_overview.get_parameter_overview(state.generator_params))
+        print(parameter_overview.get_parameter_overview(state.generator_params), flush=True)
         return state
     abstract = jax.tree.map(
         lambda array, where: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=where),
         abstract,
         shardings,
     )
-    logging.info('resuming from step %d of %s', manager.latest_step(), manager.directory)
+    print(f'resuming from step {manager.latest_step()} of {manager.directory}', flush=True)
     return checkpointing.restore(
         manager, abstract_state=abstract, batches=batches, crop_spec=dataset.crop_spec
     )

@@ -75,8 +75,16 @@ def mirrored(points: np.ndarray, size: int) -> np.ndarray:
     return points[MIRRORED_POINTS] * [-1, 1] + [size - 1, 0]
 
 
+def numbered_picture(number: int, size: int = 16) -> np.ndarray:
+    """RGB uint8 (size, size, 3) that tells its number (red) and whether it is mirrored (blue)."""
+    picture = np.zeros((size, size, 3), np.uint8)
+    picture[..., 0] = 8 * number
+    picture[..., 2] = np.arange(size)
+    return picture
+
+
 def make_records(count: int, identity: Callable[[int], str], size: int = 16) -> list[bytes]:
-    """Records whose pictures are plain, each of its own brightness; a black-red-green-blue map."""
+    """Up to 32 records with `numbered_picture`s and one boundary map."""
     boundary_map = np.zeros((size, size, 3), np.uint8)
     boundary_map[2:5, 1:4], boundary_map[2:5, 9:12], boundary_map[9] = (
         (255, 0, 0),
@@ -86,7 +94,7 @@ def make_records(count: int, identity: Callable[[int], str], size: int = 16) -> 
     return [
         records.serialise_example(
             {
-                'image': encode_image(np.full((size, size, 3), 8 * number, np.uint8), '.png'),
+                'image': encode_image(numbered_picture(number, size), '.png'),
                 'boundary_map': encode_image(boundary_map, '.png'),
                 'landmarks': np.zeros((landmarks.NUM_LANDMARKS, 2), np.float32),
                 'five_points': np.zeros((5, 2), np.float32),

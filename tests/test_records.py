@@ -3,7 +3,7 @@ import struct
 
 import numpy as np
 import pytest
-from faces import make_records, write_dataset
+from faces import make_records, numbered_picture, write_dataset
 
 from apgan_jax.data import records
 from apgan_jax.data.records import CorruptRecordError, FaceRecord, RecordDataset
@@ -121,7 +121,7 @@ def test_a_face_record_comes_back():
     assert record.landmarks.shape == (478, 2)
     assert record.five_points.shape == (5, 2)
     np.testing.assert_array_equal(record.crop_from_frame, np.eye(2, 3))
-    np.testing.assert_array_equal(record.decode_image(), np.full((16, 16, 3), 16, np.uint8))
+    np.testing.assert_array_equal(record.decode_image(), numbered_picture(2))
     # RGB: the first patch of the map is red.
     assert tuple(record.decode_boundary_map()[3, 2]) == (255, 0, 0)
 

@@ -30,21 +30,21 @@ class SwapReport:
     Attributes:
       frames: of the target; 1 for a photo.
       without_face: frames in which no face was found; they are unchanged.
-      video: counts of the transcoding, None for a photo.
+      transcoding: what became of the streams, None for a photo.
     """
 
     frames: int
     without_face: int
-    video: video.VideoStats | None = None
+    transcoding: video.VideoStats | None = None
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
         lines = [f'{self.frames - self.without_face} of {self.frames} frames swapped']
         if self.without_face:
             lines.append(f'{self.without_face} frames without a face were left unchanged')
-        if self.video is None:
+        if self.transcoding is None:
             return lines
-        stats = self.video
+        stats = self.transcoding
         if stats.decode_errors or stats.lost_seconds:
             lines.append(
                 f'the target is damaged: {stats.decode_errors} errors, {stats.lost_seconds:.2f} s '

@@ -1,0 +1,192 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from apgan_jax import identity_file, safetensors_file
+from apgan_jax.bundle import load_bundle, save_bundle
+from apgan_jax.errors import UserError
+from apgan_jax.models.identity import IdentityEmbedding
+
+
+@pytest.fixture(scope='module')
+def identity():
+    rng = np.random.default_rng(0)
+    widths = {'56': 128, '28': 256, '14': 512, '7': 512}
+    return IdentityEmbedding(
+        rng.normal(size=(1, 192)).astype(np.float32),
+        {name: rng.normal(size=(1, width)).astype(np.float32) for name, width in widths.items()},
+    )
+
+
+def rewrite(source, path, *, document=None, drop=(), replace=None):
+    """A copy of a bundle with changes to its document or its tensors."""
+    tensors, original = safetensors_file.read(source, 'bundle')
+    tensors = {name: value for name, value in tensors.items() if name not in drop}
+    safetensors_file.write(path, tensors | (replace or {}), original | (document or {}))
+    return path
+
+
+def assert_refused(path, *values):
+    with pytest.raises(UserError) as caught:
+        load_bundle(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert '\n' not in message
+    for value in values:
+        assert value in message
+
+
+def test_a_bundle_comes_back(tiny_bundle, tiny_bundle_file):
+    loaded = load_bundle(tiny_bundle_file)
+    assert loaded.generator == tiny_bundle.generator
+    assert loaded.crop_spec == tiny_bundle.crop_spec
+    assert loaded.model_card == tiny_bundle.model_card
+    assert loaded.name == 'tiny'
+    assert loaded.identity_encoder.kind == 'mobilefacenet'
+    assert loaded.identity_encoder.sha256 == tiny_bundle.identity_encoder.sha256
+    assert loaded.sha256 == safetensors_file.sha256_of(tiny_bundle_file)
+    for ours, theirs in (
+        (tiny_bundle.generator_params, loaded.generator_params),
+        (tiny_bundle.identity_encoder.params, loaded.identity_encoder.params),
+    ):
+        assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_a_loaded_bundle_generates_the_same(tiny_bundle, tiny_bundle_file, identity):
+    rng = np.random.default_rng(0)
+    target, boundary_map = rng.uniform(size=(2, 1, 64, 64, 3)).astype(np.float32)
+    generate = jax.jit(
+        lambda params: tiny_bundle.generator.apply(
+            {'params': params}, target, boundary_map, identity
+        )
+    )
+    loaded = load_bundle(tiny_bundle_file)
+    assert loaded.generator == tiny_bundle.generator
+    np.testing.assert_array_equal(
+        generate(loaded.generator_params), generate(tiny_bundle.generator_params)
+    )
+
+
+def test_where_it_computes_in_bfloat16_is_not_written(tiny_bundle, tmp_path):
+    bfloat16 = dataclasses.replace(tiny_bundle.generator, dtype=jax.numpy.bfloat16)
+    path = tmp_path / 'b.safetensors'
+    save_bundle(path, dataclasses.replace(tiny_bundle, generator=bfloat16))
+    assert load_bundle(path).generator.dtype is None
+
+
+def test_the_file_holds_what_the_design_says(tiny_bundle_file):
+    with safe_open(tiny_bundle_file, framework='numpy') as file:
+        names = set(file.keys())
+        (document,) = file.metadata().values()
+    assert {name.split('/')[0] for name in names} == {'generator', 'identity_encoder'}
+    assert not any('spectral' in name for name in names)
+    fields = json.loads(document)
+    assert fields.keys() == {
+        'format_version',
+        'generator',
+        'identity_encoder',
+        'crop_spec',
+        'model_card',
+    }
+    assert fields['generator']['size'] == 64
+    assert fields['crop_spec']['name'] == 'head-v1'
+
+
+def test_nothing_but_the_file_is_left(tiny_bundle_file):
+    assert [path.name for path in tiny_bundle_file.parent.iterdir()] == ['tiny.safetensors']
+
+
+def test_a_missing_file(tmp_path):
+    assert_refused(tmp_path / 'none.safetensors', 'no such file')
+
+
+def test_a_file_of_another_format(tmp_path):
+    path = tmp_path / 'text.safetensors'
+    path.write_bytes(b'not tensors at all, whatever the name says')
+    assert_refused(path, 'no readable safetensors file')
+
+
+def test_a_truncated_file(tiny_bundle_file, tmp_path):
+    path = tmp_path / 'half.safetensors'
+    path.write_bytes(tiny_bundle_file.read_bytes()[:100_000])
+    assert_refused(path, 'no readable safetensors file')
+
+
+def test_a_foreign_safetensors_file(tmp_path):
+    path = tmp_path / 'foreign.safetensors'
+    save_file({'weight': np.zeros(3, np.float32)}, path)
+    assert_refused(path, 'is no bundle of this project')
+
+
+def test_a_later_format(tiny_bundle_file, tmp_path):
+    path = rewrite(tiny_bundle_file, tmp_path / 'b.safetensors', document={'format_version': 2})
+    assert_refused(path, 'bundle format 2', 'reads 1')
+
+
+@pytest.mark.parametrize('name', ['generator/to_rgb/kernel', 'identity_encoder/dense/kernel'])
+def test_a_missing_tensor(tiny_bundle_file, tmp_path, name):
+    path = rewrite(tiny_bundle_file, tmp_path / 'b.safetensors', drop=[name])
+    assert_refused(path, name.partition('/')[2])
+
+
+def test_a_tensor_of_another_shape(tiny_bundle_file, tmp_path):
+    wrong = {'generator/to_rgb/bias': np.zeros(4, np.float32)}
+    path = rewrite(tiny_bundle_file, tmp_path / 'b.safetensors', replace=wrong)
+    assert_refused(path, 'to_rgb/bias')
+
+
+def test_an_unknown_field_of_the_generator(tiny_bundle_file, tmp_path):
+    _, document = safetensors_file.read(tiny_bundle_file, 'bundle')
+    generator = document['generator'] | {'attention': True}
+    path = rewrite(tiny_bundle_file, tmp_path / 'b.safetensors', document={'generator': generator})
+    assert_refused(path, 'attention')
+
+
+def test_an_identity_file_is_no_bundle(tiny_bundle, identity, tmp_path):
+    path = tmp_path / 'identity.safetensors'
+    identity_file.save_identity(path, identity, tiny_bundle.identity_encoder)
+    assert_refused(path)
+
+
+# --- Identity files -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved_identity(tiny_bundle, identity, tmp_path):
+    path = tmp_path / 'identity.safetensors'
+    identity_file.save_identity(path, identity, tiny_bundle.identity_encoder)
+    return path
+
+
+def test_an_identity_comes_back(tiny_bundle, identity, saved_identity):
+    loaded = identity_file.load_identity(saved_identity, tiny_bundle.identity_encoder)
+    np.testing.assert_array_equal(loaded.vector, identity.vector)
+    assert loaded.features.keys() == identity.features.keys()
+    for stage, value in identity.features.items():
+        np.testing.assert_array_equal(loaded.features[stage], value)
+
+
+def test_the_identity_file_holds_what_the_design_says(saved_identity):
+    tensors = load_file(saved_identity)
+    assert set(tensors) == {
+        'identity_vector',
+        *(f'identity_features/{stage}' for stage in ('56', '28', '14', '7')),
+    }
+    assert tensors['identity_vector'].shape == (192,)
+
+
+def test_an_identity_of_another_encoder_is_refused(tiny_bundle, saved_identity):
+    other = dataclasses.replace(tiny_bundle.identity_encoder, sha256='ab' * 32)
+    with pytest.raises(UserError, match=rf'{saved_identity}: .*abababababab…'):
+        identity_file.load_identity(saved_identity, other)
+
+
+def test_a_bundle_is_no_identity(tiny_bundle, tiny_bundle_file):
+    with pytest.raises(UserError, match='holds no identity_vector'):
+        identity_file.load_identity(tiny_bundle_file, tiny_bundle.identity_encoder)

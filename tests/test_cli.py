@@ -1,0 +1,180 @@
+"""The `apgan` command with a model of random weights."""
+
+import numpy as np
+import pytest
+from faces import blank, brighter, head, portrait
+
+from apgan_jax import cli
+from apgan_jax.image_files import encode_image, read_image, write_image
+from apgan_jax.inference import provenance
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with a target, a source and things that are neither."""
+    write_image(tmp_path / 'target.png', portrait())
+    write_image(tmp_path / 'source.jpg', brighter(head()[:, ::-1], 0.8))
+    write_image(tmp_path / 'blank.png', blank())
+    (tmp_path / 'text.png').write_text('no picture')
+    (tmp_path / 'empty.jpg').touch()
+    jpeg = encode_image(portrait(), '.jpg')
+    (tmp_path / 'truncated.jpg').write_bytes(jpeg[: len(jpeg) // 8])
+    png = encode_image(portrait(), '.png')
+    (tmp_path / 'truncated.png').write_bytes(png[: len(png) // 8])
+    return tmp_path
+
+
+def swap_arguments(photos, bundle, **changes):
+    options = {
+        'source': photos / 'source.jpg',
+        'target': photos / 'target.png',
+        'output': photos / 'out.png',
+        'bundle': bundle,
+    }
+    return ['swap', *(f'--{name}={value}' for name, value in (options | changes).items())]
+
+
+@pytest.fixture(scope='module')
+def swapped(tiny_bundle_file, tmp_path_factory):
+    """(target, output) of a swap."""
+    folder = tmp_path_factory.mktemp('swapped')
+    write_image(folder / 'target.png', portrait())
+    write_image(folder / 'source.jpg', brighter(head()[:, ::-1], 0.8))
+    assert run(*swap_arguments(folder, tiny_bundle_file)) == 0
+    return folder / 'target.png', folder / 'out.png'
+
+
+def test_only_the_head_changes(swapped):
+    target, output = (read_image(path).astype(int) for path in swapped)
+    assert output.shape == target.shape
+    changed = (output != target).any(axis=-1)
+    rows, columns = np.nonzero(changed)
+    # The eyes are at (203, 101) and (246, 103), their distance is 43.
+    assert changed[80:160, 190:260].mean() > 0.9
+    assert columns.min() > 225 - 120
+    assert columns.max() < 225 + 120
+    assert rows.max() < 130 + 120
+
+
+def test_only_the_files_of_the_swap_are_there(swapped):
+    names = {path.name for path in swapped[0].parent.iterdir()}
+    assert names == {'target.png', 'source.jpg', 'out.png'}
+
+
+def test_the_output_is_signed_and_verifies(swapped, capsys, tiny_bundle_file):
+    _, output = swapped
+    assert run('verify', output) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith('trusted: ')
+    assert 'marked as synthetic: yes' in printed
+    assert 'model: tiny' in printed
+    assert 'made from: target.png' in printed
+    report = provenance.verify(output)
+    assert report.bundle_sha256 is not None
+    assert len(report.bundle_sha256) == 64
+
+
+def test_an_altered_copy_does_not_verify(swapped, tmp_path, capsys):
+    data = bytearray(swapped[1].read_bytes())
+    data[data.rindex(b'IDAT') + 200] ^= 0xFF
+    altered = tmp_path / 'altered.png'
+    altered.write_bytes(data)
+    assert run('verify', altered) == 1
+    assert capsys.readouterr().out.startswith('altered: ')
+
+
+def test_an_unmarked_file_does_not_verify(swapped, capsys):
+    assert run('verify', swapped[0]) == 1
+    assert capsys.readouterr().out.startswith('absent: ')
+
+
+def test_a_saved_identity_swaps_as_its_photo_does(swapped, photos, tiny_bundle_file):
+    identity = photos / 'ann.safetensors'
+    arguments = ['--source', photos / 'source.jpg', '--output', identity]
+    assert run('identity', 'save', *arguments, '--bundle', tiny_bundle_file) == 0
+    assert run(*swap_arguments(photos, tiny_bundle_file, source=identity)) == 0
+    np.testing.assert_array_equal(read_image(photos / 'out.png'), read_image(swapped[1]))
+
+
+def test_several_photos_are_averaged(swapped, photos, tiny_bundle_file):
+    arguments = ['--source', photos / 'source.jpg', photos / 'target.png', '--bundle']
+    places = ['--target', photos / 'target.png', '--output', photos / 'out.jpg']
+    assert run('swap', *arguments, tiny_bundle_file, *places) == 0
+    assert read_image(photos / 'out.jpg').shape == (512, 512, 3)
+
+
+def test_overwrite_replaces_the_output(photos, tiny_bundle_file):
+    (photos / 'out.png').write_bytes(b'old')
+    assert run(*swap_arguments(photos, tiny_bundle_file), '--overwrite') == 0
+    assert read_image(photos / 'out.png').shape == (512, 512, 3)
+
+
+def assert_refused(capsys, arguments, command, *values):
+    """Exit status 1 and exactly one line on standard error."""
+    assert run(*arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.err.count('\n') == 1, captured.err
+    assert captured.err.startswith(f'apgan {command}: ')
+    for value in values:
+        assert str(value) in captured.err
+
+
+@pytest.mark.parametrize(
+    'role, name, reason',
+    [
+        ('target', 'none.png', 'no such file'),
+        ('target', 'blank.png', 'no face found'),
+        ('target', 'text.png', 'not a readable image'),
+        ('target', 'empty.jpg', 'not a readable image'),
+        ('target', 'truncated.jpg', 'not a readable image'),
+        ('target', 'truncated.png', 'not a readable image'),
+        ('source', 'none.png', 'no such file'),
+        ('source', 'blank.png', 'no face found'),
+        ('source', 'text.png', 'not a readable image'),
+        ('source', 'truncated.jpg', 'not a readable image'),
+        ('source', 'none.safetensors', 'no such file'),
+        ('bundle', 'none.safetensors', 'no such file'),
+        ('bundle', 'text.png', 'no readable safetensors file'),
+        ('output', 'out.mkv', '.mkv'),
+        ('output', 'out.webp', '.webp'),
+        ('output', 'out.mp4', '.png'),
+        ('output', 'out', 'must end in'),
+        ('output', 'none/out.png', 'no folder'),
+        ('output', 'target.png', 'exists already'),
+    ],
+)
+def test_what_cannot_be_swapped(photos, tiny_bundle_file, capsys, role, name, reason):
+    before = {path.name: path.read_bytes() for path in photos.iterdir()}
+    arguments = swap_arguments(photos, tiny_bundle_file, **{role: photos / name})
+    assert_refused(capsys, arguments, 'swap', photos / name, reason)
+    assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
+
+
+def test_the_target_is_not_overwritten(photos, tiny_bundle_file, capsys):
+    arguments = swap_arguments(photos, tiny_bundle_file, output=photos / 'target.png')
+    assert_refused(capsys, [*arguments, '--overwrite'], 'swap', 'is the target itself')
+    np.testing.assert_array_equal(read_image(photos / 'target.png'), portrait())
+
+
+def test_an_identity_file_stands_alone(photos, tiny_bundle_file, capsys):
+    sources = [photos / 'source.jpg', photos / 'ann.safetensors']
+    places = ['--target', photos / 'target.png', '--output', photos / 'out.png']
+    arguments = ['swap', '--source', *sources, *places, '--bundle', tiny_bundle_file]
+    assert_refused(capsys, arguments, 'swap', photos / 'ann.safetensors', 'stands alone')
+
+
+@pytest.mark.parametrize(
+    'output, reason', [('ann.txt', '.safetensors'), ('source.jpg', 'exists already')]
+)
+def test_where_an_identity_cannot_be_saved(photos, tiny_bundle_file, capsys, output, reason):
+    arguments = ['--source', photos / 'source.jpg', '--output', photos / output]
+    arguments = ['identity', 'save', *arguments, '--bundle', tiny_bundle_file]
+    assert_refused(capsys, arguments, 'identity', photos / output, reason)
+
+
+def test_a_missing_file_cannot_be_verified(tmp_path, capsys):
+    assert_refused(capsys, ['verify', tmp_path / 'none.png'], 'verify', tmp_path / 'none.png')
