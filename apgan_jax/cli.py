@@ -56,10 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_bundle(save)
     save.set_defaults(run=_save_identity)
 
-    evaluate = commands.add_parser('evaluate', help='measure a bundle by a protocol')
-    evaluate.add_argument('--protocol', choices=['heldout'], required=True)
+    evaluate = commands.add_parser('evaluate', help='measure a bundle, or a swapped video')
+    evaluate.add_argument('--protocol', choices=['heldout'], help='measure a bundle')
     evaluate.add_argument('--k', type=int, default=1, help='photos a source')
     evaluate.add_argument('--contact-sheet', type=Path, help='a picture of the first pairs')
+    evaluate.add_argument('--target', type=Path, help='an original video, with --swapped')
+    evaluate.add_argument('--swapped', type=Path, help='what became of it')
     _add_bundle(evaluate)
     evaluate.set_defaults(run=_evaluate)
     return parser
@@ -124,9 +126,16 @@ def _save_identity(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from apgan_jax.metrics.heldout import evaluate_heldout
+    if options.protocol:
+        from apgan_jax.metrics.heldout import evaluate_heldout
 
-    row = evaluate_heldout(_swapper(options), k=options.k, contact_sheet=options.contact_sheet)
+        row = evaluate_heldout(_swapper(options), k=options.k, contact_sheet=options.contact_sheet)
+    elif options.target and options.swapped:
+        from apgan_jax.metrics.expression import blendshape_correlation
+
+        row = blendshape_correlation(options.target, options.swapped)
+    else:
+        raise UserError('give --protocol heldout, or --target and --swapped')
     print(json.dumps(row))
     return 0
 

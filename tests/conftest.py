@@ -1,17 +1,15 @@
-"""Fixtures of several files. Nothing here or in the tests reaches outside the test's own folders."""
+"""Fixtures of several files. Caches and credentials are of the tests, never of the user."""
 
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
-from faces import BuiltDataset, build_dataset, portrait
+from faces import BuiltDataset, build_dataset, portrait, random_state
 
 from apgan_jax import experiment
 from apgan_jax.bundle import Bundle, save_bundle
 from apgan_jax.face import landmarks
 from apgan_jax.models import spectral_norm
-from apgan_jax.train_step import create_train_state
 from configs import tiny
 
 
@@ -60,9 +58,8 @@ def tiny_model():
 
 @pytest.fixture(scope='session')
 def tiny_state(tiny_model):
-    """Random weights; no test may donate its buffers."""
-    state = jax.jit(lambda rng: create_train_state(tiny_model, rng))(jax.random.key(0))
-    return jax.tree.map(np.asarray, state)
+    """A state before its first step, NumPy arrays; no test may donate its buffers."""
+    return random_state(tiny_model)
 
 
 @pytest.fixture(scope='session')

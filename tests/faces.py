@@ -1,4 +1,4 @@
-"""One public-domain portrait, NASA's of Eileen Collins, and what the tests make of it."""
+"""One public-domain portrait, NASA's of Eileen Collins, data sets made of it, random weights."""
 
 import dataclasses
 import json
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
+import jax
 import numpy as np
 import pytest
 import skimage.data
@@ -14,6 +15,7 @@ from apgan_jax.data import records
 from apgan_jax.face import landmarks
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.image_files import encode_image, write_image
+from apgan_jax.train_step import TrainingModel, TrainState, create_train_state
 
 EYES = ((203, 101), (246, 103))
 
@@ -147,3 +149,27 @@ def build_dataset(folder: Path) -> BuiltDataset:
     )
     counts = build.build(listed, output=folder / 'dataset', spec=CropSpec(size=64))
     return BuiltDataset(folder / 'dataset', photos, dict(counts))
+
+
+def random_state(model: TrainingModel) -> TrainState:
+    """What `create_train_state` makes, without half a minute of compiling it."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda key: create_train_state(model, key), jax.random.key(0))
+
+    def fill(path, leaf):
+        values = np.zeros(leaf.shape, leaf.dtype)
+        parts = jax.tree_util.keystr(path, simple=True, separator='/').split('/')
+        if 'optimizer' in parts[0]:
+            return values
+        if 'spectral' in parts[0]:
+            vector = rng.normal(size=leaf.shape)
+            values += (vector / np.linalg.norm(vector)).astype(np.float32)
+        elif parts[-1] == 'kernel':
+            scale = 0.02 if parts[-2] == 'head' else np.prod(leaf.shape[:-1]) ** -0.5
+            values += (scale * rng.normal(size=leaf.shape)).astype(np.float32)
+        elif parts[-1] == 'rho':
+            values += np.float32(0.9)
+        return values
+
+    state = jax.tree_util.tree_map_with_path(fill, shapes)
+    return state.replace(generator_ema_params=jax.tree.map(np.copy, state.generator_params))

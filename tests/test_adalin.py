@@ -109,7 +109,7 @@ def test_a_residual_block_has_a_shortcut_where_the_width_changes(channels, has_s
 
 
 def test_a_residual_block_by_its_parts():
-    """Of depth 1 and with its convolution at zero it is its shortcut; else conv(LeakyReLU(norm))."""
+    """With its convolution at zero it is its shortcut; else conv(LeakyReLU(norm)) is added."""
     block = adalin.ModulatedResidual(4, adalin.IdentityModulation, depth=1)
     x, embedding = jnp.asarray(features()), jnp.ones((2, 10))
     params = jax.tree.map(jnp.zeros_like, block.init(jax.random.key(0), x, embedding)['params'])

@@ -14,7 +14,9 @@ COLOURS = {
 @pytest.fixture(scope='module')
 def aligned(portrait_face):
     """The portrait's landmarks in a crop of the given size."""
-    return lambda size: align_face(portrait(), portrait_face.landmarks, CropSpec(size=size)).landmarks
+    return lambda size: (
+        align_face(portrait(), portrait_face.landmarks, CropSpec(size=size)).landmarks
+    )
 
 
 def pixels_of(boundary_map, colour):

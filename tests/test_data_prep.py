@@ -1,7 +1,6 @@
 """The data set of the fixture `built_dataset`, and what the command refuses."""
 
 import csv
-import json
 
 import cv2
 import numpy as np

@@ -114,7 +114,9 @@ def test_adain_has_no_rho(tiny_model):
     assert count_parameters(tiny_model.generator) - count_parameters(adain) == rhos
 
 
-@pytest.mark.parametrize('resolution, stage', [(4, '7'), (8, '7'), (16, '14'), (32, '28'), (64, '56')])
+@pytest.mark.parametrize(
+    'resolution, stage', [(4, '7'), (8, '7'), (16, '14'), (32, '28'), (64, '56')]
+)
 def test_a_stage_sees_the_nearest_identity_features(resolution, stage):
     identity = embedding(1, np.random.default_rng(0))
     module = IdentityCondition(5)

@@ -112,7 +112,8 @@ def test_equation_8():
     expected = np.mean(
         [
             sum(
-                np.square(t.astype(np.float64) - s).mean() for t, s in zip(target, swapped, strict=True)
+                np.square(t.astype(np.float64) - s).mean()
+                for t, s in zip(target, swapped, strict=True)
             )
             for target, swapped in zip(features(0), features(1), strict=True)
         ]

@@ -74,9 +74,7 @@ def test_every_record_is_a_target_once_an_epoch_in_another_order(dataset):
 @pytest.mark.parametrize('count', [2, 3, 5])
 def test_shards_share_out_each_epoch(dataset, count):
     """Also where the number of records (12) is no multiple of the number of shards (5)."""
-    shards = [
-        target_numbers(pairs_of(dataset, 24, shard=(index, count))) for index in range(count)
-    ]
+    shards = [target_numbers(pairs_of(dataset, 24, shard=(index, count))) for index in range(count)]
     taken_in_turn = list(itertools.chain(*zip(*shards, strict=True)))
     for epoch in range(2):
         assert sorted(taken_in_turn[12 * epoch : 12 * (epoch + 1)]) == list(range(12))

@@ -37,12 +37,12 @@ def test_the_first_frame_is_taken_as_it_is():
 
 
 def test_a_jump_starts_afresh():
-    frames = [face()] * 10 + [face() + (0.6 * EYE_DISTANCE, 0)]
+    frames = [face()] * 10 + [face() + np.array([0.6 * EYE_DISTANCE, 0])]
     np.testing.assert_allclose(smooth(frames)[-1], frames[-1], rtol=1e-6)
 
 
 def test_a_smaller_step_is_smoothed():
-    frames = [face()] * 10 + [face() + (0.1 * EYE_DISTANCE, 0)]
+    frames = [face()] * 10 + [face() + np.array([0.1 * EYE_DISTANCE, 0])]
     moved = (smooth(frames)[-1] - face())[:, 0]
     assert (moved > 0).all()
     assert (moved < 0.1 * EYE_DISTANCE).all()
