@@ -18,12 +18,12 @@ def get_config() -> ConfigDict:
     config.generator.id_resolutions = (4, 8, 16, 32)
     config.generator.pe_resolutions = (32, 64)
     config.generator.skip_resolutions = (4, 8, 16, 32, 64)
-    config.num_steps = 3_800
+    config.num_steps = 3_500
     config.loss.reconstruction_weight = 20.0
     config.loss.occlusion_weight = 10.0
     config.loss.style_weight = 30.0
     config.optimizer.generator_learning_rate = 3e-4
     config.optimizer.discriminator_learning_rate = 2e-4
-    config.optimizer.decay_steps = 1_300
+    config.optimizer.decay_steps = 900
     config.checkpoint_every = 100
     return config

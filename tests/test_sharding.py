@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from faces import random_state
 from jax.sharding import AbstractMesh, PartitionSpec
 
 from apgan_jax import sharding
@@ -19,7 +20,7 @@ from apgan_jax.losses import LossWeights
 from apgan_jax.models.discriminator import MultiScaleDiscriminator
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import load_identity_encoder
-from apgan_jax.train_step import TrainingModel, create_train_state, train_step
+from apgan_jax.train_step import TrainingModel, train_step
 
 ROOT = Path(__file__).resolve().parents[1]
 MESH = AbstractMesh((2, 4), ('data', 'fsdp'))
@@ -108,10 +109,8 @@ def losses_of_two_steps(**mesh_sizes):
     """Losses by step, and how many arrays of the state are split."""
     mesh = sharding.create_mesh(**mesh_sizes)
     model = small_model()
-    create = functools.partial(create_train_state, model)
-    rng = jax.random.key(0)
-    shardings = sharding.state_shardings(mesh, jax.eval_shape(create, rng))
-    state = jax.jit(create, out_shardings=shardings)(rng)
+    state = random_state(model)
+    state = jax.device_put(state, sharding.state_shardings(mesh, state))
     encoder_params = jax.device_put(model.identity_encoder.params, sharding.replicated(mesh))
     batch = sharding.put_batch(random_batch(), sharding.batch_sharding(mesh))
     step = jax.jit(functools.partial(train_step, model), donate_argnums=0)

@@ -1,6 +1,5 @@
 """A picture that shows at a glance what a swap did: frames of the target above the swapped ones."""
 
-import tempfile
 from pathlib import Path
 
 import av
@@ -29,16 +28,11 @@ def write_contact_sheet(
     """
     rows = [sample_frames(path, columns) for path in (target, swapped)]
     sheet = image_grid([np.stack([_thumbnail(frame) for frame in row]) for row in rows])
-    with tempfile.TemporaryDirectory(prefix=f'.{output.stem}.', dir=output.parent) as folder:
-        unsigned = Path(folder) / f'unsigned{output.suffix.lower()}'
+    bundle = swapper.bundle
+    with provenance.marked_output(
+        output, parent=swapped, model_name=bundle.name, bundle_sha256=bundle.sha256
+    ) as unsigned:
         write_image(unsigned, sheet)
-        provenance.sign(
-            unsigned,
-            output=output,
-            parent=swapped,
-            model_name=swapper.bundle.name,
-            bundle_sha256=swapper.bundle.sha256,
-        )
 
 
 def sample_frames(path: Path, count: int) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -209,6 +209,36 @@ def sign(
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def marked_output(
+    output: Path, *, parent: Path, model_name: str, bundle_sha256: str
+) -> Iterator[Path]:
+    """Gives a path to write media to; signs it as `output` when the block ends without error.
+
+    Args:
+      output: appears whole and signed, or not at all.
+      parent: see `sign`, like the others.
+      model_name: name of the model.
+      bundle_sha256: of the model's bundle.
+
+    Yields:
+      A path beside `output` with its suffix; gone afterwards.
+
+    Raises:
+      UserError: see `sign`.
+    """
+    with tempfile.TemporaryDirectory(prefix=f'.{output.stem}.', dir=output.parent) as folder:
+        unsigned = Path(folder) / f'unsigned{output.suffix.lower()}'
+        yield unsigned
+        sign(
+            unsigned,
+            output=output,
+            parent=parent,
+            model_name=model_name,
+            bundle_sha256=bundle_sha256,
+        )
 
 
 def verify(path: Path, *, credentials: Credentials | None = None) -> ProvenanceReport:

@@ -1,7 +1,6 @@
 """Swapping files: photos and videos in, marked photos and videos out."""
 
 import dataclasses
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -198,17 +197,12 @@ def swap_file(
       UserError: the target cannot be read, shows no face at all (photos), or the output cannot be
         written or signed.
     """
-    with tempfile.TemporaryDirectory(prefix=f'.{output.stem}.', dir=output.parent) as folder:
-        unsigned = Path(folder) / f'unsigned{output.suffix.lower()}'
-        make = _swap_photo if is_image(target) else _swap_video
+    bundle = swapper.bundle
+    make = _swap_photo if is_image(target) else _swap_video
+    with provenance.marked_output(
+        output, parent=target, model_name=bundle.name, bundle_sha256=bundle.sha256
+    ) as unsigned:
         report = make(target, unsigned, swapper, identity, on_frame)
-        provenance.sign(
-            unsigned,
-            output=output,
-            parent=target,
-            model_name=swapper.bundle.name,
-            bundle_sha256=swapper.bundle.sha256,
-        )
     return report
 
 
