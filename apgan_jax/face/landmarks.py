@@ -98,9 +98,10 @@ def find_model_file(path: Path | None = None) -> Path:
     for candidate in _model_file_candidates(path):
         if candidate.is_file():
             return _checked(candidate)
+    wanted = path or os.environ.get(MODEL_FILE_VARIABLE) or MODEL_FILE_NAME
     raise UserError(
-        f'{path or MODEL_FILE_NAME}: the face landmark model was not found; run `{_INSTALL}` or '
-        f'set {MODEL_FILE_VARIABLE} to the file'
+        f'{wanted}: the face landmark model was not found; run `{_INSTALL}` or set '
+        f'{MODEL_FILE_VARIABLE} to the file'
     )
 
 
