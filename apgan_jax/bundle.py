@@ -82,7 +82,7 @@ def load_bundle(path: Path | None = None) -> Bundle:
             f'{path}: bundle format {document.get("format_version")}, this version reads '
             f'{FORMAT_VERSION}; export it again with this version'
         )
-    fields = {
+    fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in document['generator'].items()
     }

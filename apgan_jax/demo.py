@@ -38,7 +38,7 @@ def virtual_camera() -> Iterator[np.ndarray]:
             _FACE_CENTRE, 8.0 * np.sin(2 * np.pi * phase), 2.2 + 0.8 * np.sin(np.pi * phase)
         )
         position = np.array([_WIDTH * (0.38 + 0.24 * phase), _HEIGHT * 0.42])
-        frame_from_portrait[:, 2] += position - _FACE_CENTRE
+        frame_from_portrait[:, 2] += np.subtract(position, _FACE_CENTRE)
         yield cv2.warpAffine(
             portrait,
             frame_from_portrait,

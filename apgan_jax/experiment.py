@@ -1,5 +1,7 @@
 """From a config's fields to the objects that train: the only reader of configs beside the loop."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -60,7 +62,7 @@ def build_generator(config: ConfigDict) -> Generator:
             f'config.size={config.size}: must be divisible by {2**halvings} for the '
             f'{halvings + 1} stages of config.generator.widths; change one of them'
         )
-    fields = {
+    fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, (list, tuple)) else value
         for name, value in config.generator.to_dict().items()
     }

@@ -42,10 +42,11 @@ def discriminator_loss(
       ValueError: unknown kind.
     """
     real, fake = _discriminator_terms(kind)
-    return sum(
+    scales = [
         jnp.mean(real(_float32(r))) + jnp.mean(fake(_float32(f)))
         for r, f in zip(real_logits, fake_logits, strict=True)
-    )
+    ]
+    return jnp.sum(jnp.stack(scales))
 
 
 def adversarial_loss(*, fake_logits: Sequence[jax.Array], kind: str = 'bce') -> jax.Array:
@@ -59,7 +60,7 @@ def adversarial_loss(*, fake_logits: Sequence[jax.Array], kind: str = 'bce') -> 
         'hinge': lambda logits: -logits,
         'lsgan': lambda logits: jnp.square(logits - 1.0),
     }
-    return sum(jnp.mean(terms[kind](_float32(logits))) for logits in fake_logits)
+    return jnp.sum(jnp.stack([jnp.mean(terms[kind](_float32(x))) for x in fake_logits]))
 
 
 def _discriminator_terms(kind: str):

@@ -9,7 +9,7 @@ from typing import Any
 import grain
 import jax
 import numpy as np
-from clu import parameter_overview
+from clu import metrics, parameter_overview
 from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
@@ -20,7 +20,6 @@ from apgan_jax.data.records import RecordDataset
 from apgan_jax.errors import UserError
 from apgan_jax.train_step import (
     TrainingModel,
-    TrainMetrics,
     TrainState,
     create_train_state,
     eval_step,
@@ -150,10 +149,10 @@ class ProgressLog:
     def __post_init__(self) -> None:
         self._writer = SummaryWriter(str(self.workdir / 'tensorboard'), flush_secs=10)
         self._bar = tqdm(total=self.config.num_steps, initial=self.first_step, unit='step')
-        self._pending: list[TrainMetrics] = []
+        self._pending: list[metrics.Collection] = []
         self._since = time.perf_counter()
 
-    def update(self, step_metrics: TrainMetrics) -> None:
+    def update(self, step_metrics: metrics.Collection) -> None:
         """Takes the metrics of one step; does not wait for the device."""
         self._pending.append(step_metrics)
         self._bar.update()
@@ -161,7 +160,7 @@ class ProgressLog:
     def write(self, step: int, judged: dict[str, Any]) -> None:
         """Writes means since the last call and what `eval_step` said."""
         fetched = jax.device_get(self._pending)
-        merged = functools.reduce(TrainMetrics.merge, fetched).compute()
+        merged = functools.reduce(metrics.Collection.merge, fetched).compute()
         elapsed = time.perf_counter() - self._since
         values = {name: float(np.asarray(value)) for name, value in merged.items()}
         values |= {name: float(judged[name]) for name in ('cos_source', 'cos_target')}

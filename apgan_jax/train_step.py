@@ -22,7 +22,7 @@ from apgan_jax.images import (
 from apgan_jax.losses import LossWeights
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.discriminator import MultiScaleDiscriminator
-from apgan_jax.models.generator import Generator
+from apgan_jax.models.generator import Generator, generate
 from apgan_jax.models.identity import IdentityEmbedding, IdentityEncoder
 
 Batch = dict[str, jax.Array]
@@ -66,17 +66,11 @@ class TrainingModel:
     ema_decay: float = 0.999
 
 
-@struct.dataclass
-class TrainMetrics(metrics.Collection):
-    """Sums and counts since the last log; divided once."""
-
-    generator: metrics.Average.from_output('generator')
-    adversarial: metrics.Average.from_output('adversarial')
-    identity: metrics.Average.from_output('identity')
-    reconstruction: metrics.Average.from_output('reconstruction')
-    occlusion: metrics.Average.from_output('occlusion')
-    style: metrics.Average.from_output('style')
-    discriminator: metrics.Average.from_output('discriminator')
+# Sums and counts of what `train_step` reports, divided once.
+_LOSSES = ('adversarial', 'identity', 'reconstruction', 'occlusion', 'style')
+TrainMetrics = metrics.Collection.create(
+    **{name: metrics.Average.from_output(name) for name in ('generator', 'discriminator', *_LOSSES)}
+)
 
 
 def create_train_state(model: TrainingModel, rng: jax.Array) -> TrainState:
@@ -109,7 +103,7 @@ def _empty_embedding(encoder: IdentityEncoder) -> IdentityEmbedding:
 
 def train_step(
     model: TrainingModel, state: TrainState, encoder_params: Any, batch: Batch
-) -> tuple[TrainState, TrainMetrics]:
+) -> tuple[TrainState, metrics.Collection]:
     """Updates generator and discriminator from one batch.
 
     One forward pass of each network serves both updates: `jax.vjp` once, pulled back with (1, 0)
@@ -129,9 +123,9 @@ def train_step(
     embed = model.identity_encoder.embed
     source_identity = embed(encoder_params, arcface_window(source))
 
-    def generate(params: Any) -> tuple[jax.Array, spectral_norm.State]:
+    def swap(params: Any) -> tuple[jax.Array, spectral_norm.State]:
         params, spectral = spectral_norm.normalise(params, state.generator_spectral)
-        swapped = model.generator.apply({'params': params}, target, boundary_map, source_identity)
+        swapped = generate(model.generator, params, target, boundary_map, source_identity)
         return swapped, spectral
 
     def judge(params: Any, swapped: jax.Array) -> tuple[tuple[jax.Array, jax.Array], Any]:
@@ -147,7 +141,7 @@ def train_step(
         return _content_terms(model, swapped, target, vector, source_identity, batch['same_image'])
 
     swapped, pull_generator, generator_spectral = jax.vjp(
-        generate, state.generator_params, has_aux=True
+        swap, state.generator_params, has_aux=True
     )
     (discriminator_loss, adversarial_sum), pull_judgement, (terms, discriminator_spectral) = (
         jax.vjp(judge, state.discriminator_params, swapped, has_aux=True)
@@ -194,7 +188,7 @@ def eval_step(
         state.generator_ema_params, state.generator_spectral, steps=2
     )
     boundary_map = normalise_boundary_map(batch['boundary_map'])
-    swapped = model.generator.apply({'params': params}, target, boundary_map, identity)
+    swapped = generate(model.generator, params, target, boundary_map, identity)
     vector = embed(arcface_window(swapped)).vector
     target_vector = embed(arcface_window(target)).vector
 

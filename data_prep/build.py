@@ -106,7 +106,9 @@ class AlignFace(beam.DoFn):
         yield key, features | {'identity': photo.identity, 'file_name': photo.file_name}
 
 
-class ApganFaces(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class ApganFaces(  # type: ignore[call-arg]
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
     """The data set as TensorFlow Datasets sees it; always named `apgan_faces`."""
 
     name = DATASET_NAME

@@ -95,7 +95,7 @@ class PairSampler(grain.transforms.RandomMap):
             'source': source_image,
             'target': image,
             'boundary_map': boundary_map,
-            'same_image': np.bool_(same_image),
+            'same_image': np.asarray(same_image),
         }
 
     def _different(self, target: FaceRecord, rng: np.random.Generator) -> FaceRecord:

@@ -100,7 +100,7 @@ def _record_length(header: bytes, path: Path, offset: int) -> int:
 # --- tf.train.Example -----------------------------------------------------------------------------
 
 
-def _example_class() -> type:
+def _example_class() -> Any:
     """tf.train.Example as a protobuf class, from a descriptor made at run time.
 
     In a pool and a package of its own, so that it stands beside TensorFlow's; the wire format

@@ -57,8 +57,8 @@ def mirror(boundary_map: np.ndarray) -> np.ndarray:
 
 def eye_opening(landmarks: np.ndarray, upper: int, lower: int, outer: int, inner: int) -> float:
     """Distance of the lids over the distance of the corners; about 0.3 for an open eye."""
-    opening = np.linalg.norm(landmarks[upper] - landmarks[lower])
-    return float(opening / max(np.linalg.norm(landmarks[outer] - landmarks[inner]), 1e-6))
+    opening = float(np.linalg.norm(landmarks[upper] - landmarks[lower]))
+    return opening / max(float(np.linalg.norm(landmarks[outer] - landmarks[inner])), 1e-6)
 
 
 def _draw_eye(

@@ -34,10 +34,14 @@ RIGHT_IRIS = (473, 474, 475, 476, 477)
 NOSE_BRIDGE = (168, 6, 197, 195, 5, 4, 1)
 NOSE_TIP = 1
 LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 61, 291
-OUTER_LIP = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375)
-OUTER_LIP += (291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-INNER_LIP = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324)
-INNER_LIP += (308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+# fmt: off
+OUTER_LIP = (
+    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185,
+)
+INNER_LIP = (
+    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
+)
+# fmt: on
 NUM_LANDMARKS = 478
 
 
@@ -225,7 +229,7 @@ class FaceLandmarker:
 def _to_pixels(points: Sequence, height: int, width: int) -> np.ndarray:
     """MediaPipe's normalised points to pixels: u is the pixel u * size - 0.5."""
     normalised = np.array([(point.x, point.y) for point in points], np.float32)
-    return normalised * np.float32([width, height]) - np.float32(0.5)
+    return normalised * np.array([width, height], np.float32) - np.float32(0.5)
 
 
 @functools.cache

@@ -22,6 +22,8 @@ class LandmarkSmoother:
         self._min_cutoff = min_cutoff
         self._speed_gain = speed_gain
         self._points: np.ndarray | None = None
+        self._raw = self._speed = np.zeros(0)
+        self._time = 0.0
 
     def __call__(self, landmarks: np.ndarray, time_seconds: float) -> np.ndarray:
         """Smooths landmarks (478, 2), pixels, seen at this time; the same shape."""
@@ -46,7 +48,7 @@ class LandmarkSmoother:
     def _is_new(self, points: np.ndarray, time_seconds: float, scale: float) -> bool:
         elapsed = time_seconds - self._time
         moved = np.linalg.norm(points.mean(axis=0) - self._raw.mean(axis=0))
-        return not 0 < elapsed <= self._LONGEST_GAP_SECONDS or moved > 0.5 * scale
+        return not 0 < elapsed <= self._LONGEST_GAP_SECONDS or bool(moved > 0.5 * scale)
 
 
 def _weight(cutoff: np.ndarray | float, elapsed: float) -> np.ndarray | float:

@@ -7,6 +7,7 @@ import numpy as np
 
 from apgan_jax.bundle import Bundle
 from apgan_jax.images import arcface_window, normalise_boundary_map, normalise_image, to_uint8
+from apgan_jax.models.generator import generate
 from apgan_jax.models.identity import IdentityEmbedding, mean_embedding
 
 
@@ -59,8 +60,9 @@ class Swapper:
         identity = jax.tree.map(
             lambda value: jax.numpy.broadcast_to(value, (count, *value.shape[1:])), identity
         )
-        swapped = self.bundle.generator.apply(
-            {'params': params},
+        swapped = generate(
+            self.bundle.generator,
+            params,
             normalise_image(targets),
             normalise_boundary_map(boundary_maps),
             identity,

@@ -1,5 +1,6 @@
 """Identity by a recogniser: cosine similarity and retrieval (paper IV-C)."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from apgan_jax.images import arcface_window
@@ -23,7 +24,7 @@ class SFace:
     def embed(self, crops: np.ndarray) -> np.ndarray:
         """Unit vectors, float32 (n, 128), of head crops, RGB uint8 (n, size, size, 3)."""
         # The network takes RGB in [0, 255], planes first, one face at a time.
-        faces = np.asarray(arcface_window(crops.astype(np.float32))).transpose(0, 3, 1, 2)
+        faces = np.asarray(arcface_window(jnp.asarray(crops, jnp.float32))).transpose(0, 3, 1, 2)
         vectors = np.concatenate(
             [self._network(np.ascontiguousarray(face[None])) for face in faces]
         )

@@ -112,6 +112,17 @@ class Generator(nn.Module):
         return x
 
 
+def generate(
+    generator: Generator,
+    params: Any,
+    target: jax.Array,
+    boundary_map: jax.Array,
+    identity: IdentityEmbedding,
+) -> jax.Array:
+    """Applies a generator; see `Generator.__call__`."""
+    return generator.apply({'params': params}, target, boundary_map, identity)  # type: ignore[return-value]
+
+
 class IdentityCondition(nn.Module):
     """The multi-scale identity embedding of one stage: identity vector ⊕ dense(pooled features).
 
