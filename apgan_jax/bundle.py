@@ -86,6 +86,12 @@ def load_bundle(path: Path | None = None) -> Bundle:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in document['generator'].items()
     }
+    known = _field_names()
+    if set(fields) != set(known):
+        raise UserError(
+            f'{path}: its generator has the fields {sorted(fields)}, this version knows '
+            f'{sorted(known)}; export it again with this version'
+        )
     encoder = document['identity_encoder']
     bundle = Bundle(
         generator=Generator(**fields),
@@ -102,13 +108,13 @@ def load_bundle(path: Path | None = None) -> Bundle:
 
 
 def _generator_fields(generator: Generator) -> dict[str, Any]:
+    return {name: getattr(generator, name) for name in _field_names()}
+
+
+def _field_names() -> list[str]:
     # Where it computes in bfloat16 is the trainer's choice, not the model's.
     hidden = {'parent', 'name', 'dtype'}
-    return {
-        field.name: getattr(generator, field.name)
-        for field in dataclasses.fields(generator)
-        if field.name not in hidden
-    }
+    return [field.name for field in dataclasses.fields(Generator) if field.name not in hidden]
 
 
 def _check_generator(bundle: Bundle, path: Path) -> None:

@@ -92,7 +92,7 @@ def _swap(options: argparse.Namespace) -> int:
     total = 1 if is_image(options.target) else video.probe(options.target).frames
     swapper = _swapper(options)
     identity = swap.load_source(options.source, swapper)
-    with tqdm(total=total, unit='frame', file=sys.stderr) as bar:
+    with tqdm(total=total, unit='frame', file=sys.stderr, disable=None) as bar:
         report = swap.swap_file(
             options.target, options.output, swapper=swapper, identity=identity, on_frame=bar.update
         )

@@ -120,7 +120,8 @@ def _initial_state(
 ) -> TrainState:
     """The latest checkpoint's state, or a new one, laid out on the mesh."""
     create = functools.partial(create_train_state, model)
-    rng = jax.random.key(config.seed)
+    # The default generator, unrolled for every parameter, takes XLA three times as long to compile.
+    rng = jax.random.key(config.seed, impl='rbg')
     abstract = jax.eval_shape(create, rng)
     shardings = sharding.state_shardings(mesh, abstract)
     if manager.latest_step() is None:

@@ -193,7 +193,9 @@ def eval_step(
     target_vector = embed(arcface_window(target)).vector
 
     def mean_cosine(other: jax.Array) -> jax.Array:
-        return losses.cosine_similarity(vector, other).mean(where=~batch['same_image'])
+        different = ~batch['same_image']
+        total = jnp.sum(losses.cosine_similarity(vector, other), where=different)
+        return total / jnp.maximum(jnp.sum(different), 1)
 
     return {
         'swapped': to_uint8(swapped),

@@ -94,11 +94,18 @@ def read_labels(path: Path) -> dict[str, str]:
     """
     if not Path(path).is_file():
         raise UserError(f'--labels {path}: no such file')
-    with open(path, newline='', encoding='utf-8') as file:
-        rows = csv.DictReader(file, delimiter='\t')
-        if rows.fieldnames is None or not {'file', 'identity'} <= set(rows.fieldnames):
-            raise UserError(
-                f'--labels {path}: the header is {rows.fieldnames}; it must be tab-separated with '
-                'the columns file and identity'
-            )
-        return {row['file']: row['identity'] or '' for row in rows}
+    try:
+        with open(path, newline='', encoding='utf-8') as file:
+            rows = csv.DictReader(file, delimiter='\t')
+            header, named = rows.fieldnames, list(rows)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f'--labels {path}: not a UTF-8 text ({error}); save it as one') from error
+    if header is None or not {'file', 'identity'} <= set(header):
+        raise UserError(
+            f'--labels {path}: the header is {header}; it must be tab-separated with the columns '
+            'file and identity'
+        )
+    for line, row in enumerate(named, start=2):
+        if row['identity'] is None:
+            raise UserError(f'--labels {path}: line {line} has no tab; write file, tab, identity')
+    return {row['file']: row['identity'] for row in named}

@@ -77,8 +77,9 @@ class PairSampler(grain.transforms.RandomMap):
     def random_map(self, element: int, rng: np.random.Generator) -> Pair:
         """Picks the source, decodes and mirrors; all chance comes from `rng`."""
         target = FaceRecord.parse(self._dataset[element])
-        same_image = bool(rng.random() < self._options.same_image_share)
-        source = target if same_image else self._different(target, rng)
+        wants_same = rng.random() < self._options.same_image_share
+        source = target if wants_same else self._different(target, rng)
+        same_image = source is target
         image, boundary_map = target.decode_image(), target.decode_boundary_map()
         if self._options.mirror and rng.random() < 0.5:
             image, boundary_map = (
@@ -99,15 +100,17 @@ class PairSampler(grain.transforms.RandomMap):
         }
 
     def _different(self, target: FaceRecord, rng: np.random.Generator) -> FaceRecord:
-        """A record of somebody else; records without a label count as different people."""
-        # A data set of one person has nobody else: give up after a few draws.
+        """A record of somebody else, unlabelled ones all being different people.
+
+        In a data set of one person there is nobody else: the target itself after a few draws.
+        """
         for _ in range(16):
             source = FaceRecord.parse(self._dataset[int(rng.integers(len(self._dataset)))])
             if source.file_name != target.file_name and (
                 not target.identity or source.identity != target.identity
             ):
-                break
-        return source
+                return source
+        return target
 
 
 def open_dataset(data_dir: Path) -> RecordDataset:

@@ -113,10 +113,11 @@ def load_source(paths: Sequence[Path], swapper: Swapper) -> IdentityEmbedding:
     Raises:
       UserError: a photo is unreadable or shows no face, or the identity file does not fit.
     """
-    if any(Path(path).suffix == '.safetensors' for path in paths):
+    saved = [path for path in paths if Path(path).suffix == '.safetensors']
+    if saved:
         if len(paths) > 1:
             raise UserError(
-                f'--source {paths[0]}: an identity file stands alone; give either one identity '
+                f'--source {saved[0]}: an identity file stands alone; give either one identity '
                 'file or photos'
             )
         return load_identity(paths[0], swapper.bundle.identity_encoder)

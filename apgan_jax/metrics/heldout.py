@@ -130,7 +130,9 @@ def _swap_all(
     swapper: Swapper, photos: HeldoutPhotos, sources: list[list[int]], targets: np.ndarray
 ) -> np.ndarray:
     swapped = []
-    for own, target in tqdm(list(zip(sources, targets, strict=True)), desc='swap', unit='pair'):
+    for own, target in tqdm(
+        list(zip(sources, targets, strict=True)), desc='swap', unit='pair', disable=None
+    ):
         identity = swapper.embed_source([photos.faces[number].crop for number in own])
         face = photos.faces[target]
         swapped.append(swapper.swap(face.crop[None], face.boundary_map[None], identity)[0])
