@@ -26,13 +26,12 @@ from apgan_jax.image_files import write_image
 _WIDTH, _HEIGHT, _FRAME_RATE, _SECONDS = 1280, 720, 25, 4
 _SOUND_RATE, _TONE_HERTZ = 48_000, 220.0
 _FACE_CENTRE = (224.0, 122.0)
-_TRAINING_STEPS = 10
+_TRAINING_PHOTOS, _TRAINING_STEPS = 10, 10
 
 
-def virtual_camera() -> Iterator[np.ndarray]:
-    """Frames of a slow pan, zoom and roll over the portrait, RGB uint8 (720, 1280, 3)."""
+def virtual_camera(count: int) -> Iterator[np.ndarray]:
+    """`count` frames of a slow pan, zoom and roll over the portrait, RGB uint8 (720, 1280, 3)."""
     portrait = skimage.data.astronaut()
-    count = _FRAME_RATE * _SECONDS
     for phase in np.linspace(0.0, 1.0, count):
         frame_from_portrait = cv2.getRotationMatrix2D(
             _FACE_CENTRE, 8.0 * np.sin(2 * np.pi * phase), 2.2 + 0.8 * np.sin(np.pi * phase)
@@ -54,7 +53,7 @@ def write_clip(path: Path) -> None:
         picture = container.add_stream('libx264', rate=_FRAME_RATE, options={'crf': '18'})
         picture.width, picture.height, picture.pix_fmt = _WIDTH, _HEIGHT, 'yuv420p'
         sound = container.add_stream('aac', rate=_SOUND_RATE, layout='mono')
-        for image in virtual_camera():
+        for image in virtual_camera(_FRAME_RATE * _SECONDS):
             container.mux(picture.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
         container.mux(picture.encode(None))
         for frame in _tone():
@@ -86,9 +85,8 @@ def train_a_little(output: Path) -> None:
     """Builds records of a few frames and trains the tiny configuration on them."""
     photos, records, run = output / 'photos', output / 'records', output / 'run'
     photos.mkdir()
-    for number, frame in enumerate(virtual_camera()):
-        if number % 10 == 0:
-            write_image(photos / f'{number:03d}.jpg', frame)
+    for number, frame in enumerate(virtual_camera(_TRAINING_PHOTOS)):
+        write_image(photos / f'{number:03d}.jpg', frame)
     build = ['data_prep.build', f'--source=folder:{photos}', f'--output={records}', '--size=64']
     _module(*build)
     tiny = Path(configs.__file__).parent / 'tiny.py'

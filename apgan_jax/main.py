@@ -21,7 +21,6 @@ _WORKDIR = flags.DEFINE_string(
     'workdir', None, 'Folder of checkpoints and logs; runs/<name of the config> by default.'
 )
 _OUTPUT = flags.DEFINE_string('output', None, 'The bundle to write (mode export).')
-
 _MODEL_CARD = flags.DEFINE_string('model_card', None, 'JSON to add to the bundle (mode export).')
 
 

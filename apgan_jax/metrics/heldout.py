@@ -19,6 +19,7 @@ from apgan_jax.face import landmarks
 from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.image_files import read_image, write_image
 from apgan_jax.images import image_grid
+from apgan_jax.inference import provenance
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics import pose
 from apgan_jax.metrics.identity import SFace, cosine, nearest_identity
@@ -78,9 +79,19 @@ def evaluate_heldout(
     if contact_sheet:
         first = [own[0] for own in sources[:_SHEET_PAIRS]]
         rows = [photos.crops[first], originals[:_SHEET_PAIRS], swapped[:_SHEET_PAIRS]]
-        write_image(contact_sheet, image_grid(rows))
+        target = data_folder() / _PHOTOS / photos.names[targets[0]]
+        _write_sheet(contact_sheet, rows, target, swapper)
     rounded = {name: None if value is None else round(value, 4) for name, value in row.items()}
     return {'bundle': swapper.bundle.name, 'pairs': len(pairs), 'k': k} | rounded
+
+
+def _write_sheet(output: Path, rows: list[np.ndarray], target: Path, swapper: Swapper) -> None:
+    """Writes and marks the sheet; a manifest has one parent, which is the first target."""
+    bundle = swapper.bundle
+    with provenance.marked_output(
+        output, parent=target, model_name=bundle.name, bundle_sha256=bundle.sha256
+    ) as unsigned:
+        write_image(unsigned, image_grid(rows))
 
 
 def load_photos(data: Path, swapper: Swapper) -> HeldoutPhotos:
