@@ -34,6 +34,8 @@ EXTRAS_REQUIRE = {
         'ai-edge-litert',
         'apache-beam',
         'importlib-resources',
+        'onnx',
+        'onnxruntime',
         'tensorflow-cpu',
         'tensorflow-datasets',
     ],

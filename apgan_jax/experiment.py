@@ -34,7 +34,9 @@ def build_model(config: ConfigDict) -> TrainingModel:
         discriminator=MultiScaleDiscriminator(
             **config.discriminator.to_dict(), dtype=_dtype(config)
         ),
-        identity_encoder=load_identity_encoder(config.identity_encoder),
+        identity_encoder=load_identity_encoder(
+            config.identity_encoder, config.identity_encoder_path or None
+        ),
         generator_tx=_adam(config, optimizer.generator_learning_rate),
         discriminator_tx=_adam(config, optimizer.discriminator_learning_rate),
         weights=LossWeights(

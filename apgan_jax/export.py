@@ -37,7 +37,11 @@ def export(workdir: Path, output: Path, *, model_card: Path | None = None) -> Bu
     bundle = Bundle(
         generator=experiment.build_generator(config),
         generator_params=spectral_norm.fold(params),
-        identity_encoder=load_identity_encoder(config.identity_encoder),
+        identity_encoder=load_identity_encoder(
+            # Runs from before the field used the shipped encoder.
+            config.identity_encoder,
+            config.get('identity_encoder_path') or None,
+        ),
         crop_spec=crop_spec,
         model_card=card,
     )

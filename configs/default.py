@@ -38,7 +38,10 @@ def get_config() -> ConfigDict:
     # False: not PE-aware.
     config.discriminator.use_boundary_map = True
 
+    # 'mobilefacenet', 'sface', 'iresnet18', 'iresnet34', 'iresnet50' or 'iresnet100'.
     config.identity_encoder = 'mobilefacenet'
+    # A file that data_prep.port_arcface wrote; '': the shipped one (mobilefacenet only).
+    config.identity_encoder_path = ''
 
     config.loss = ConfigDict()
     # 'bce', 'hinge' or 'lsgan'.

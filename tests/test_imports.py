@@ -11,7 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ('apgan_jax', 'data_prep', 'configs')
 # Of the extra data_prep: whoever only runs a model does without.
-DATA_PREP_LIBRARIES = {'ai_edge_litert', 'apache_beam', 'tensorflow', 'tensorflow_datasets'}
+DATA_PREP_LIBRARIES = {
+    'ai_edge_litert',
+    'apache_beam',
+    'onnx',
+    'tensorflow',
+    'tensorflow_datasets',
+}
 TRAINING_MODULES = ['apgan_jax.train_step', 'apgan_jax.data.pipeline', 'apgan_jax.train']
 
 

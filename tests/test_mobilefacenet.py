@@ -18,7 +18,8 @@ from safetensors.numpy import load_file, save_file
 from apgan_jax.errors import UserError
 from apgan_jax.models import identity
 from apgan_jax.models.identity import IdentityEmbedding, load_identity_encoder, mean_embedding
-from data_prep.port_arcface import open_interpreter, probe_images, reference_embeddings
+from data_prep.port.tflite import open_interpreter, reference_embeddings
+from data_prep.port_arcface import probe_images
 
 FEATURE_TENSORS = {
     '56': 'Conv2d_2_InvResBlock_0/Conv/add',

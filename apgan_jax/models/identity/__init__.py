@@ -1,8 +1,9 @@
 """Identity encoders: frozen networks that turn aligned faces into an `IdentityEmbedding`."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,29 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from apgan_jax.errors import UserError
-from apgan_jax.models.identity import mobilefacenet
+from apgan_jax.images import ARCFACE_SIZE
 from apgan_jax.models.identity.embedding import IdentityEmbedding, mean_embedding
+from apgan_jax.models.identity.iresnet import DEPTHS, IResNet
+from apgan_jax.models.identity.mobilefacenet import MobileFaceNet
+from apgan_jax.models.identity.sface import SFace
 
 __all__ = [
+    'KINDS',
     'IdentityEmbedding',
     'IdentityEncoder',
     'identity_encoder_from_tensors',
+    'identity_module',
     'load_identity_encoder',
     'mean_embedding',
     'params_from_flat',
 ]
 
-_MODULES: dict[str, type[nn.Module]] = {'mobilefacenet': mobilefacenet.MobileFaceNet}
+_MODULES: dict[str, Callable[[], nn.Module]] = {
+    'mobilefacenet': MobileFaceNet,
+    'sface': SFace,
+    **{kind: partial(IResNet, depths) for kind, depths in DEPTHS.items()},
+}
+KINDS = tuple(_MODULES)
 _SHIPPED = {
     'mobilefacenet': (
         Path(__file__).parent / 'mobilefacenet_arcface.safetensors',
@@ -55,20 +66,27 @@ class IdentityEncoder:
         return embedding
 
 
-def load_identity_encoder(kind: str = 'mobilefacenet', path: Path | None = None) -> IdentityEncoder:
-    """Loads an identity encoder from a file that a script of `data_prep` wrote.
+def load_identity_encoder(
+    kind: str = 'mobilefacenet', path: Path | str | None = None
+) -> IdentityEncoder:
+    """Loads an identity encoder from a file that `data_prep.port_arcface` wrote.
 
     Args:
-      kind: the architecture.
-      path: a `.safetensors` file; None takes the one shipped with the package.
+      kind: the architecture, one of `KINDS`.
+      path: a `.safetensors` file; None takes the one shipped with the package (mobilefacenet only).
 
     Raises:
-      UserError: the kind is unknown, or the file is missing, unreadable, altered (the shipped one)
-        or holds other tensors than the architecture needs.
+      UserError: the kind is unknown or not shipped, or the file is missing, unreadable, altered
+        (the shipped one) or holds other tensors than the architecture needs.
     """
-    _check_kind(kind)
-    shipped_path, shipped_sha256 = _SHIPPED[kind]
-    file = shipped_path if path is None else Path(path)
+    module = identity_module(kind)
+    if path is None and kind not in _SHIPPED:
+        raise UserError(
+            f'The identity encoder {kind!r} is not shipped: port its original with '
+            f'`python -m data_prep.port_arcface FILE --kind {kind} --output NAME.safetensors` '
+            'and name that file (config.identity_encoder_path).'
+        )
+    file, shipped_sha256 = (Path(path), '') if path is not None else _SHIPPED[kind]
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -83,7 +101,7 @@ def load_identity_encoder(kind: str = 'mobilefacenet', path: Path | None = None)
         tensors = load(data)
     except SafetensorError as error:
         raise UserError(f'{file} is not a safetensors file ({error}): port it again.') from error
-    return identity_encoder_from_tensors(kind, sha256, tensors, str(file))
+    return IdentityEncoder(kind, sha256, module, params_from_flat(module, tensors, str(file)))
 
 
 def identity_encoder_from_tensors(
@@ -100,16 +118,19 @@ def identity_encoder_from_tensors(
     Raises:
       UserError: the kind is unknown or the tensors do not fit it.
     """
-    _check_kind(kind)
-    module = _MODULES[kind]()
+    module = identity_module(kind)
     return IdentityEncoder(kind, sha256, module, params_from_flat(module, tensors, origin))
 
 
-def _check_kind(kind: str) -> None:
+def identity_module(kind: str) -> nn.Module:
+    """The network of an architecture, without weights.
+
+    Raises:
+      UserError: the kind is none of `KINDS`.
+    """
     if kind not in _MODULES:
-        raise UserError(
-            f'Unknown identity encoder {kind!r}: the kinds are {", ".join(sorted(_MODULES))}.'
-        )
+        raise UserError(f'Unknown identity encoder {kind!r}: the kinds are {", ".join(KINDS)}.')
+    return _MODULES[kind]()
 
 
 def params_from_flat(
@@ -125,8 +146,7 @@ def params_from_flat(
     Raises:
       UserError: lists the missing, surplus and wrongly shaped tensors.
     """
-    size = mobilefacenet.IMAGE_SIZE
-    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    images = jax.ShapeDtypeStruct((1, ARCFACE_SIZE, ARCFACE_SIZE, 3), jnp.float32)
     abstract = jax.eval_shape(module.init, jax.random.key(0), images)['params']
     expected = {name: leaf.shape for name, leaf in flatten_dict(abstract, sep='/').items()}
     problems = [f'missing {name}' for name in sorted(expected.keys() - tensors.keys())]

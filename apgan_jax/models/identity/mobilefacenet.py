@@ -11,10 +11,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apgan_jax.models.convolutions import depthwise_conv, pointwise_conv
 from apgan_jax.models.identity.embedding import IdentityEmbedding, normalise
-
-IMAGE_SIZE = 112  # px
+from apgan_jax.models.identity.layers import (
+    DepthwiseConv,
+    GlobalDepthwiseConv,
+    PointwiseConv,
+    StemConv,
+)
 
 
 class BlockSpec(NamedTuple):
@@ -48,7 +51,8 @@ class MobileFaceNet(nn.Module):
         """Embeds (n, 112, 112, 3) RGB in [-1, 1], aligned to ArcFace's template."""
         features = {}
         # The network was trained on (x - 127.5) / 128 of uint8.
-        x = StemConv(64, name='stem')(images.astype(jnp.float32) * (127.5 / 128))
+        x = images.astype(jnp.float32) * (127.5 / 128)
+        x = StemConv(64, strides=2, padding=(0, 1), name='stem')(x)
         x = DepthwiseConv(name='stage56_depthwise')(x)
         x = PointwiseConv(64, prelu=False, name='stage56_project')(x)
         for block in BLOCKS:
@@ -73,72 +77,7 @@ class Bottleneck(nn.Module):
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns the block's output and its expanded input."""
         expanded = PointwiseConv(self.spec.expansion, name='expand')(x)
-        y = DepthwiseConv(self.spec.strides, name='depthwise')(expanded)
+        padding = (1, 1) if self.spec.strides == 1 else (0, 1)
+        y = DepthwiseConv(self.spec.strides, padding, name='depthwise')(expanded)
         y = PointwiseConv(self.spec.features, prelu=False, name='project')(y)
         return (y if self.spec.strides == 2 else x + y), expanded
-
-
-class StemConv(nn.Module):
-    """3×3 convolution with stride 2, then PReLU, for an even input size."""
-
-    features: int
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(n, h, w, c) → (n, h / 2, w / 2, features)."""
-        height, width, channels = x.shape[1:]
-        kernel = self.param('kernel', _init, (3, 3, channels, self.features))
-        x = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
-        # A product with 27 columns: with 3 input channels XLA's own convolution is far slower.
-        patches = jnp.concatenate(
-            [x[:, i : i + height : 2, j : j + width : 2] for i in range(3) for j in range(3)], -1
-        )
-        return _bias_prelu(self, pointwise_conv(patches, kernel.reshape(-1, self.features)))
-
-
-class DepthwiseConv(nn.Module):
-    """3×3 depthwise convolution, then PReLU."""
-
-    strides: int = 1
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(n, h, w, c) → (n, h / strides, w / strides, c)."""
-        kernel = self.param('kernel', _init, (3, 3, 1, x.shape[-1]))
-        padding = (1, 1) if self.strides == 1 else (0, 1)
-        return _bias_prelu(self, depthwise_conv(x, kernel, self.strides, padding))
-
-
-class PointwiseConv(nn.Module):
-    """1×1 convolution, then PReLU where `prelu`."""
-
-    features: int
-    prelu: bool = True
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(..., c) → (..., features)."""
-        kernel = self.param('kernel', _init, (x.shape[-1], self.features))
-        return _bias_prelu(self, pointwise_conv(x, kernel), self.prelu)
-
-
-class GlobalDepthwiseConv(nn.Module):
-    """A weighted sum over all positions, with weights of its own for each channel."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(n, h, w, c) → (n, c)."""
-        kernel = self.param('kernel', _init, (*x.shape[1:3], 1, x.shape[-1]))
-        return _bias_prelu(self, jnp.sum(x * kernel[:, :, 0], axis=(1, 2)), prelu=False)
-
-
-_init = nn.initializers.lecun_normal()
-
-
-def _bias_prelu(module: nn.Module, x: jax.Array, prelu: bool = True) -> jax.Array:
-    """Adds the module's bias and applies PReLU with a slope for each channel."""
-    x = x + module.param('bias', nn.initializers.zeros_init(), (x.shape[-1],))
-    if not prelu:
-        return x
-    slope = module.param('slope', nn.initializers.constant(0.25), (x.shape[-1],))
-    return jnp.where(x > 0, x, slope * x)
