@@ -2,8 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from apgan_jax.images import (
 )
 from apgan_jax.losses import LossWeights
 from apgan_jax.models import spectral_norm
-from apgan_jax.models.discriminator import MultiScaleDiscriminator
+from apgan_jax.models.discriminator import MultiScaleDiscriminator, ScaleOutput
 from apgan_jax.models.generator import Generator, generate
 from apgan_jax.models.identity import IdentityEmbedding, IdentityEncoder
 
@@ -66,6 +65,13 @@ class TrainingModel:
     ema_decay: float = 0.999
 
 
+class Judgement(NamedTuple):
+    """What the discriminators of all scales say of the targets and of the swapped pictures."""
+
+    real: list[ScaleOutput]
+    fake: list[ScaleOutput]
+
+
 # Sums and counts of what `train_step` reports, divided once.
 _LOSSES = ('adversarial', 'identity', 'reconstruction', 'occlusion', 'style')
 TrainMetrics = metrics.Collection.create(
@@ -106,8 +112,8 @@ def train_step(
 ) -> tuple[TrainState, metrics.Collection]:
     """Updates generator and discriminator from one batch.
 
-    One forward pass of each network serves both updates: `jax.vjp` once, pulled back with (1, 0)
-    for the discriminator's loss and (0, 1) for the generator's.
+    One forward pass of each network serves both updates: what the discriminators say is pulled back
+    once with the gradient of their own loss and once with that of the generator's terms.
 
     Args:
       model: fixed parts.
@@ -128,13 +134,14 @@ def train_step(
         swapped = generate(model.generator, params, target, boundary_map, source_identity)
         return swapped, spectral
 
-    def judge(params: Any, swapped: jax.Array) -> tuple[tuple[jax.Array, jax.Array], Any]:
+    def judge(params: Any, swapped: jax.Array) -> tuple[Judgement, spectral_norm.State]:
         params, spectral = spectral_norm.normalise(params, state.discriminator_spectral)
-        discriminate = _discriminate(model, params, boundary_map)
-        discriminator_loss, generator_loss, terms = _adversarial_terms(
-            model, discriminate(target), discriminate(swapped)
-        )
-        return (discriminator_loss, generator_loss), (terms, spectral)
+
+        def discriminate(image: jax.Array) -> Any:
+            return model.discriminator.apply({'params': params}, image, boundary_map)
+
+        outputs = Judgement(discriminate(target), discriminate(swapped))
+        return outputs, spectral
 
     def compare(swapped: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         vector = embed(encoder_params, arcface_window(swapped)).vector
@@ -143,11 +150,17 @@ def train_step(
     swapped, pull_generator, generator_spectral = jax.vjp(
         swap, state.generator_params, has_aux=True
     )
-    (discriminator_loss, adversarial_sum), pull_judgement, (terms, discriminator_spectral) = (
-        jax.vjp(judge, state.discriminator_params, swapped, has_aux=True)
+    judgement, pull_judgement, discriminator_spectral = jax.vjp(
+        judge, state.discriminator_params, swapped, has_aux=True
     )
-    discriminator_gradient, _ = pull_judgement((1.0, 0.0))
-    _, from_judgement = pull_judgement((0.0, 1.0))
+    discriminator_loss, to_discriminator = jax.value_and_grad(
+        functools.partial(_discriminator_loss, model)
+    )(judgement)
+    (adversarial_sum, terms), to_generator = jax.value_and_grad(
+        functools.partial(_adversarial_terms, model), has_aux=True
+    )(judgement)
+    discriminator_gradient, _ = pull_judgement(to_discriminator)
+    _, from_judgement = pull_judgement(to_generator)
     (content_sum, compared), from_content = jax.value_and_grad(compare, has_aux=True)(swapped)
     (generator_gradient,) = pull_generator(from_judgement + from_content)
 
@@ -204,33 +217,33 @@ def eval_step(
     }
 
 
-def _discriminate(
-    model: TrainingModel, params: Any, boundary_map: jax.Array
-) -> Callable[[jax.Array], Any]:
-    return lambda image: model.discriminator.apply({'params': params}, image, boundary_map)
+def _discriminator_loss(model: TrainingModel, judgement: Judgement) -> jax.Array:
+    """Eqs. 4-5 for the discriminators."""
+    return losses.discriminator_loss(
+        real_logits=[output.logits for output in judgement.real],
+        fake_logits=[output.logits for output in judgement.fake],
+        kind=model.adversarial_kind,
+    )
 
 
 def _adversarial_terms(
-    model: TrainingModel, real: list[Any], fake: list[Any]
-) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-    """Both sides of eqs. 4-5, and eqs. 8-9: what comes out of the discriminator."""
-    real_logits = [output.logits for output in real]
-    fake_logits = [output.logits for output in fake]
+    model: TrainingModel, judgement: Judgement
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Eqs. 4-5 for the generator, and eqs. 8-9: their weighted sum, and each."""
+    fake_logits = [output.logits for output in judgement.fake]
     features = {
-        'target_features': [output.features for output in real],
-        'swapped_features': [output.features for output in fake],
+        'target_features': [output.features for output in judgement.real],
+        'swapped_features': [output.features for output in judgement.fake],
     }
-    kind, weights = model.adversarial_kind, model.weights
     terms = {
-        'adversarial': losses.adversarial_loss(fake_logits=fake_logits, kind=kind),
+        'adversarial': losses.adversarial_loss(
+            fake_logits=fake_logits, kind=model.adversarial_kind
+        ),
         'occlusion': losses.occlusion_perceptual_loss(**features),
         'style': losses.style_perceptual_loss(**features),
     }
-    generator_loss = sum(getattr(weights, name) * value for name, value in terms.items())
-    discriminator_loss = losses.discriminator_loss(
-        real_logits=real_logits, fake_logits=fake_logits, kind=kind
-    )
-    return discriminator_loss, generator_loss, terms
+    total = sum(getattr(model.weights, name) * value for name, value in terms.items())
+    return total, terms
 
 
 def _content_terms(

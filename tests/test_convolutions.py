@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from apgan_jax.models.convolutions import Conv3x3, conv3x3, depthwise_conv, pointwise_conv
+from apgan_jax.models.convolutions import Conv, conv3x3, depthwise_conv, pointwise_conv
 
 
 def reference(x, kernel, strides=1, padding=(1, 1), groups=1):
@@ -80,7 +80,7 @@ def test_pointwise_conv_equals_lax():
 def test_conv3x3_module_adds_its_bias_to_the_convolution():
     x, kernel = arrays((1, 6, 6, 3), (3, 3, 3, 4))
     bias = jnp.arange(4.0)
-    module = Conv3x3(features=4, strides=2)
+    module = Conv(features=4, strides=2)
     shapes = jax.tree.map(jnp.shape, module.init(jax.random.key(0), x)['params'])
     assert shapes == {'kernel': (3, 3, 3, 4), 'bias': (4,)}
     y = module.apply({'params': {'kernel': kernel, 'bias': bias}}, x)
@@ -89,7 +89,7 @@ def test_conv3x3_module_adds_its_bias_to_the_convolution():
 
 def test_conv3x3_module_computes_in_the_given_dtype_and_keeps_float32_parameters():
     x = jnp.ones((1, 4, 4, 3))
-    module = Conv3x3(features=4, use_bias=False, dtype=jnp.bfloat16)
+    module = Conv(features=4, use_bias=False, dtype=jnp.bfloat16)
     variables = module.init(jax.random.key(0), x)
     assert list(variables['params']) == ['kernel']
     assert variables['params']['kernel'].dtype == jnp.float32

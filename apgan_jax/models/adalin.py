@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apgan_jax.models.convolutions import Conv3x3
+from apgan_jax.models.convolutions import Conv
 
 EPSILON = 1e-5
 RHO_INIT = 0.9
@@ -103,8 +103,8 @@ class BoundaryModulation(nn.Module):
     @nn.compact
     def __call__(self, boundary_map: jax.Array) -> Modulation:
         """(n, h, w, 3) → two of (n, h, w, features), different at every pixel."""
-        shared = nn.relu(Conv3x3(self.hidden, dtype=self.dtype, name='shared')(boundary_map))
-        head = Conv3x3(2 * self.features, kernel_init=_HEAD_INIT, dtype=self.dtype, name='head')
+        shared = nn.relu(Conv(self.hidden, dtype=self.dtype, name='shared')(boundary_map))
+        head = Conv(2 * self.features, kernel_init=_HEAD_INIT, dtype=self.dtype, name='head')
         gamma, beta = jnp.split(head(shared), 2, axis=-1)
         return gamma, beta
 
@@ -136,5 +136,5 @@ class ModulatedResidual(nn.Module):
                 x.shape[-1], dtype=self.dtype, name=f'modulation_{number}'
             )(condition)
             x = AdaLIN(self.use_layer_norm, name=f'norm_{number}')(x, modulation)
-            x = Conv3x3(self.features, dtype=self.dtype, name=f'conv_{number}')(leaky_relu(x))
+            x = Conv(self.features, dtype=self.dtype, name=f'conv_{number}')(leaky_relu(x))
         return x + shortcut

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from apgan_jax.images import area_downsample
 from apgan_jax.models.adalin import leaky_relu
+from apgan_jax.models.convolutions import Conv
 
 # A convolution of spectral norm 1 and LeakyReLU halve the size of features between them. Without a
 # gain the logits of five layers stay so near 0 that the generator hardly hears them. Against one
@@ -52,8 +53,8 @@ class PatchDiscriminator(nn.Module):
         logits = self._conv(1, 1, 'logits')(x)
         return ScaleOutput(logits.astype(jnp.float32), tuple(features))
 
-    def _conv(self, features: int, stride: int, name: str) -> nn.Conv:
-        return nn.Conv(features, (4, 4), stride, padding='SAME', dtype=self.dtype, name=name)
+    def _conv(self, features: int, stride: int, name: str) -> Conv:
+        return Conv(features, size=4, strides=stride, dtype=self.dtype, name=name)
 
 
 class MultiScaleDiscriminator(nn.Module):

@@ -16,7 +16,7 @@ from apgan_jax.models.adalin import (
     ModulatedResidual,
     leaky_relu,
 )
-from apgan_jax.models.convolutions import Conv3x3
+from apgan_jax.models.convolutions import Conv
 from apgan_jax.models.identity import IdentityEmbedding
 
 
@@ -69,21 +69,21 @@ class Generator(nn.Module):
         for depth in reversed(range(len(self.widths))):
             resolution, width = self.size >> depth, self.widths[depth]
             if depth < len(self.widths) - 1:
-                up = Conv3x3(width, dtype=self.dtype, name=f'up_{resolution}')
+                up = Conv(width, dtype=self.dtype, name=f'up_{resolution}')
                 x = up(bilinear_upsample(x))
                 if resolution in self.skip_resolutions:
                     x = jnp.concatenate([x, skips[resolution]], axis=-1)
             x = self._modulate(x, resolution, width, boundary_map, identity)
-        last = Conv3x3(3, dtype=self.dtype, name='to_rgb')
+        last = Conv(3, dtype=self.dtype, name='to_rgb')
         return jnp.tanh(last(leaky_relu(x)).astype(jnp.float32))
 
     def _encode(self, target: jax.Array) -> dict[int, jax.Array]:
         """Features of the target by resolution."""
-        x = Conv3x3(self.widths[0], dtype=self.dtype, name=f'down_{self.size}')(target)
+        x = Conv(self.widths[0], dtype=self.dtype, name=f'down_{self.size}')(target)
         skips = {self.size: x}
         for depth, width in enumerate(self.widths[1:], start=1):
             resolution = self.size >> depth
-            down = Conv3x3(width, strides=2, dtype=self.dtype, name=f'down_{resolution}')
+            down = Conv(width, strides=2, dtype=self.dtype, name=f'down_{resolution}')
             x = down(leaky_relu(x))
             skips[resolution] = x
         return skips

@@ -1,0 +1,366 @@
+// Direct convolutions for XLA's CPU backend, as foreign functions.
+//
+// Images are NHWC, kernels HWIO, all float32 and row-major. One routine serves the convolution and
+// its gradient with respect to the input: each output pixel is a sum over taps,
+//
+//   out[i, j] = sum over (u, v) of in[(i * stride + u - top) / dilation, …] @ kernel[u, v],
+//
+// where only the taps count whose division leaves no remainder. The convolution has dilation 1; the
+// gradient has stride 1, the forward pass's stride as its dilation, and the flipped kernel with its
+// channels swapped. The other routine is the gradient with respect to the kernel, a sum of outer
+// products over all pixels.
+//
+// Both keep a tile of results in registers. Work is cut in parts that depend on the shapes alone,
+// and each result is summed by one thread in a fixed order: the same input gives the same bits,
+// whatever the number of threads.
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace {
+
+namespace ffi = xla::ffi;
+using Array = ffi::Buffer<ffi::F32>;
+using Result = ffi::Result<Array>;
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+constexpr int kTile = 12;  // Rows of the register tile: 12 x 2 sums, 2 weights and a spare fit 32.
+#elif defined(__AVX__)
+constexpr int kLanes = 8;
+constexpr int kTile = 6;  // 6 x 2 sums fit 16 registers.
+#else
+constexpr int kLanes = 4;
+constexpr int kTile = 6;
+#endif
+
+typedef float Vector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+
+constexpr int64_t kScratchFloats = 16 * 1024;  // Padded input of a part: 64 KB stays in L2.
+constexpr int64_t kPartialFloats = 1 << 20;    // Partial sums of a kernel's gradient, all parts.
+constexpr int64_t kMaxPartials = 8;
+
+// Runs task(0) … task(count - 1) on the pool and the calling thread, and waits for all of them. The
+// caller takes tasks too, so it also ends when every thread of the pool is waiting likewise.
+void ParallelFor(ffi::ThreadPool& pool, int64_t count, std::function<void(int64_t)> task) {
+  struct Shared {
+    std::function<void(int64_t)> task;
+    int64_t count;
+    std::atomic<int64_t> next{0};
+    std::atomic<int64_t> done{0};
+    std::mutex mutex;
+    std::condition_variable finished;
+
+    void Work() {
+      for (int64_t i; (i = next.fetch_add(1)) < count;) {
+        task(i);
+        if (done.fetch_add(1) + 1 == count) {
+          std::lock_guard<std::mutex> lock(mutex);
+          finished.notify_all();
+        }
+      }
+    }
+  };
+  auto shared = std::make_shared<Shared>();
+  shared->task = std::move(task);
+  shared->count = count;
+  const int64_t helpers = std::min(pool.num_threads(), count) - 1;
+  for (int64_t i = 0; i < helpers; ++i) pool.Schedule([shared] { shared->Work(); });
+  shared->Work();
+  std::unique_lock<std::mutex> lock(shared->mutex);
+  shared->finished.wait(lock, [&] { return shared->done.load() == count; });
+}
+
+struct Tap {
+  const float* in;
+  const float* weights;
+};
+
+// out[p] = bias + sum over taps of in[p] @ weights for P pixels and N vectors of channels.
+template <int P, int N>
+void SumTaps(const std::vector<Tap>& taps, int64_t in_channels, int64_t in_step,
+             int64_t weight_step, const float* bias, float* out, int64_t out_step) {
+  Vector sum[P][N];
+  for (int n = 0; n < N; ++n) {
+    const Vector start = bias ? *reinterpret_cast<const Vector*>(bias + n * kLanes) : Vector{};
+    for (int p = 0; p < P; ++p) sum[p][n] = start;
+  }
+  for (const Tap& tap : taps) {
+    const float* weights = tap.weights;
+    // A pointer for every third pixel: more would not fit the integer registers.
+    const float* in[(P + 2) / 3];
+    for (int b = 0; b < (P + 2) / 3; ++b) in[b] = tap.in + 3 * b * in_step;
+    for (int64_t c = 0; c < in_channels; ++c) {
+      Vector weight[N];
+      for (int n = 0; n < N; ++n) {
+        weight[n] = *reinterpret_cast<const Vector*>(weights + n * kLanes);
+      }
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) {
+        const float value = in[p / 3][(p % 3) * in_step];
+        for (int n = 0; n < N; ++n) sum[p][n] += value * weight[n];
+      }
+      weights += weight_step;
+      for (int b = 0; b < (P + 2) / 3; ++b) ++in[b];
+    }
+  }
+  for (int p = 0; p < P; ++p) {
+    for (int n = 0; n < N; ++n) {
+      *reinterpret_cast<Vector*>(out + p * out_step + n * kLanes) = sum[p][n];
+    }
+  }
+}
+
+// sums[p] += sum over pixels of x[p] * g for P input channels and N vectors of output channels.
+template <int P, int N>
+void SumOuterProducts(const float* x, int64_t x_row, int64_t x_column, const float* g,
+                      int64_t g_row, int64_t g_column, int64_t rows, int64_t columns, float* sums,
+                      int64_t sums_step) {
+  Vector sum[P][N];
+  for (int p = 0; p < P; ++p) {
+    for (int n = 0; n < N; ++n) {
+      sum[p][n] = *reinterpret_cast<const Vector*>(sums + p * sums_step + n * kLanes);
+    }
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* value = x + i * x_row;
+    const float* gradient = g + i * g_row;
+    for (int64_t j = 0; j < columns; ++j) {
+      Vector right[N];
+      for (int n = 0; n < N; ++n) {
+        right[n] = *reinterpret_cast<const Vector*>(gradient + n * kLanes);
+      }
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) {
+        for (int n = 0; n < N; ++n) sum[p][n] += value[p] * right[n];
+      }
+      value += x_column;
+      gradient += g_column;
+    }
+  }
+  for (int p = 0; p < P; ++p) {
+    for (int n = 0; n < N; ++n) {
+      *reinterpret_cast<Vector*>(sums + p * sums_step + n * kLanes) = sum[p][n];
+    }
+  }
+}
+
+// Calls function(std::integral_constant<int, size>) for a size in 1 … kTile.
+template <int P = kTile, typename Function>
+void WithTile(int size, Function&& function) {
+  if constexpr (P > 0) {
+    if (size == P) return function(std::integral_constant<int, P>{});
+    WithTile<P - 1>(size, function);
+  }
+}
+
+// Calls function(begin, tile size) for the pieces of [0, count) of nearly equal size, <= kTile.
+template <typename Function>
+void ForTiles(int64_t count, Function&& function) {
+  const int64_t tiles = (count + kTile - 1) / kTile;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t begin = t * count / tiles;
+    const int64_t end = (t + 1) * count / tiles;
+    WithTile(static_cast<int>(end - begin), [&](auto size) { function(begin, size); });
+  }
+}
+
+// Calls function(first channel, number of vectors) for blocks of two vectors, and a last one.
+template <typename Function>
+void ForChannels(int64_t channels, Function&& function) {
+  int64_t c = 0;
+  for (; c + 2 * kLanes <= channels; c += 2 * kLanes) {
+    function(c, std::integral_constant<int, 2>{});
+  }
+  for (; c < channels; c += kLanes) function(c, std::integral_constant<int, 1>{});
+}
+
+struct Image {
+  int64_t number, height, width, channels;
+  explicit Image(const Array& array)
+      : number(array.dimensions()[0]),
+        height(array.dimensions()[1]),
+        width(array.dimensions()[2]),
+        channels(array.dimensions()[3]) {}
+};
+
+// a / b rounded down, b > 0.
+int64_t FloorDivide(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+
+ffi::Error Convolve(ffi::ThreadPool pool, Array in_array, Array kernel, Array bias, Result result,
+                    int64_t stride, int64_t dilation, int64_t top, int64_t left) {
+  const Image in(in_array), out(*result);
+  const int64_t kernel_height = kernel.dimensions()[0], kernel_width = kernel.dimensions()[1];
+  if (out.channels % kLanes) return ffi::Error::InvalidArgument("channels must fill vectors");
+  const float* start = bias.element_count() ? bias.typed_data() : nullptr;
+
+  // Columns of the input that a row of the output reads, from first_column on.
+  const int64_t first_column = FloorDivide(-left, dilation);
+  const int64_t last_column =
+      FloorDivide((out.width - 1) * stride + kernel_width - 1 - left, dilation);
+  const int64_t columns = last_column - first_column + 1;
+  const int64_t row_floats = columns * in.channels;
+  // Input rows that a part of the output's rows reads.
+  auto first_row = [&](int64_t i) { return FloorDivide(i * stride - top, dilation); };
+  auto last_row = [&](int64_t i) {
+    return FloorDivide(i * stride + kernel_height - 1 - top, dilation);
+  };
+  const int64_t rows_at_once = std::max<int64_t>(1, kScratchFloats / row_floats - kernel_height) *
+                               dilation / stride;
+  const int64_t part_rows = std::clamp<int64_t>(rows_at_once, 1, out.height);
+  const int64_t parts = (out.height + part_rows - 1) / part_rows;
+
+  auto run = [&](int64_t part) {
+    const int64_t image = part / parts;
+    const int64_t begin = part % parts * part_rows;
+    const int64_t end = std::min(begin + part_rows, out.height);
+    const int64_t top_row = first_row(begin);
+    const int64_t rows = last_row(end - 1) - top_row + 1;
+    const float* source = in_array.typed_data() + image * in.height * in.width * in.channels;
+    // Rows top_row, top_row + 1, … with every column that is read: the input itself where it has
+    // them all, else a copy among zeros.
+    const float* padded = source + top_row * in.width * in.channels;
+    if (columns != in.width || first_column || top_row < 0 || top_row + rows > in.height) {
+      thread_local std::vector<float> scratch;
+      scratch.assign(rows * row_floats, 0.0f);
+      const int64_t copy_from = std::max<int64_t>(first_column, 0);
+      const int64_t copy_to = std::min(last_column + 1, in.width);
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t row = top_row + r;
+        if (row < 0 || row >= in.height || copy_to <= copy_from) continue;
+        std::memcpy(scratch.data() + r * row_floats + (copy_from - first_column) * in.channels,
+                    source + (row * in.width + copy_from) * in.channels,
+                    (copy_to - copy_from) * in.channels * sizeof(float));
+      }
+      padded = scratch.data();
+    }
+    float* target = result->typed_data() + image * out.height * out.width * out.channels;
+    std::vector<Tap> taps;
+    ForChannels(out.channels, [&](int64_t channel, auto vectors) {
+      for (int64_t i = begin; i < end; ++i) {
+        // Pixels that are `dilation` apart have the same taps.
+        for (int64_t phase = 0; phase < std::min(dilation, out.width); ++phase) {
+          const int64_t pixels = (out.width - phase + dilation - 1) / dilation;
+          ForTiles(pixels, [&](int64_t first, auto tile) {
+            taps.clear();
+            for (int64_t u = 0; u < kernel_height; ++u) {
+              const int64_t y = i * stride + u - top;
+              if (y % dilation) continue;
+              const int64_t row = y / dilation;
+              if (row < 0 || row >= in.height) continue;
+              for (int64_t v = 0; v < kernel_width; ++v) {
+                const int64_t x = phase * stride + v - left;
+                if (x % dilation) continue;
+                const int64_t column = x / dilation + first * stride - first_column;
+                taps.push_back({padded + (row - top_row) * row_floats +
+                                    column * in.channels,
+                                kernel.typed_data() +
+                                    (u * kernel_width + v) * in.channels * out.channels + channel});
+              }
+            }
+            SumTaps<tile(), vectors()>(
+                taps, in.channels, stride * in.channels, out.channels,
+                start ? start + channel : nullptr,
+                target + (i * out.width + phase + first * dilation) * out.channels + channel,
+                dilation * out.channels);
+          });
+        }
+      }
+    });
+  };
+  ParallelFor(pool, in.number * parts, run);
+  return ffi::Error::Success();
+}
+
+ffi::Error KernelGradient(ffi::ThreadPool pool, Array in_array, Array gradient, Result result,
+                          int64_t stride, int64_t top, int64_t left) {
+  const Image in(in_array), out(gradient);
+  const auto shape = result->dimensions();
+  const int64_t kernel_height = shape[0], kernel_width = shape[1];
+  if (out.channels % kLanes) return ffi::Error::InvalidArgument("channels must fill vectors");
+  const int64_t size = result->element_count();
+  const int64_t partials =
+      std::clamp<int64_t>(kPartialFloats / size, 1, std::min(kMaxPartials, in.number));
+  std::vector<float> sums(partials * size, 0.0f);
+  // Rows whose inputs and gradients stay in L2 for all taps.
+  const int64_t row_floats = in.width * in.channels * stride + out.width * out.channels;
+  const int64_t part_rows = std::clamp<int64_t>(kScratchFloats / row_floats, 1, out.height);
+
+  auto add_rows = [&](int64_t image, int64_t begin, int64_t end, float* sum) {
+    for (int64_t u = 0; u < kernel_height; ++u) {
+      // Output rows whose input row i * stride + u - top exists; columns likewise.
+      const int64_t from = std::max(begin, FloorDivide(top - u + stride - 1, stride));
+      const int64_t to = std::min(end, FloorDivide(in.height - 1 + top - u, stride) + 1);
+      for (int64_t v = 0; v < kernel_width && from < to; ++v) {
+        const int64_t left_end = std::max<int64_t>(0, FloorDivide(left - v + stride - 1, stride));
+        const int64_t right_end =
+            std::min(out.width, FloorDivide(in.width - 1 + left - v, stride) + 1);
+        if (left_end >= right_end) continue;
+        const float* x = in_array.typed_data() +
+                         ((image * in.height + from * stride + u - top) * in.width +
+                          left_end * stride + v - left) *
+                             in.channels;
+        const float* g =
+            gradient.typed_data() +
+            ((image * out.height + from) * out.width + left_end) * out.channels;
+        float* tap = sum + (u * kernel_width + v) * in.channels * out.channels;
+        ForChannels(out.channels, [&](int64_t channel, auto vectors) {
+          ForTiles(in.channels, [&](int64_t first, auto tile) {
+            SumOuterProducts<tile(), vectors()>(
+                x + first, stride * in.width * in.channels, stride * in.channels, g + channel,
+                out.width * out.channels, out.channels, to - from, right_end - left_end,
+                tap + first * out.channels + channel, out.channels);
+          });
+        });
+      }
+    }
+  };
+  ParallelFor(pool, partials, [&](int64_t part) {
+    for (int64_t image = part * in.number / partials; image < (part + 1) * in.number / partials;
+         ++image) {
+      for (int64_t begin = 0; begin < out.height; begin += part_rows) {
+        add_rows(image, begin, std::min(begin + part_rows, out.height), &sums[part * size]);
+      }
+    }
+  });
+  float* total = result->typed_data();
+  std::memcpy(total, sums.data(), size * sizeof(float));
+  for (int64_t part = 1; part < partials; ++part) {
+    for (int64_t k = 0; k < size; ++k) total[k] += sums[part * size + k];
+  }
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(apgan_convolve, Convolve,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Ret<Array>()
+                                  .Attr<int64_t>("stride")
+                                  .Attr<int64_t>("dilation")
+                                  .Attr<int64_t>("top")
+                                  .Attr<int64_t>("left"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(apgan_kernel_gradient, KernelGradient,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Array>()
+                                  .Arg<Array>()
+                                  .Ret<Array>()
+                                  .Attr<int64_t>("stride")
+                                  .Attr<int64_t>("top")
+                                  .Attr<int64_t>("left"));
