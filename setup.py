@@ -58,7 +58,7 @@ setup(
     # configs has no code to import from elsewhere: it is a package so that `--config` finds it.
     packages=[*find_packages(include=['apgan_jax*', 'data_prep*']), 'configs'],
     package_data={
-        'apgan_jax': ['**/*.safetensors', '**/*.txt', '**/*.tsv', '**/*.json', '**/*.md']
+        'apgan_jax': ['**/*.safetensors', '**/*.txt', '**/*.tsv', '**/*.json', '**/*.md', '**/*.cc']
     },
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

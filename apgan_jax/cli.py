@@ -64,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument('--swapped', type=Path, help='what became of it')
     _add_bundle(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+    info = commands.add_parser('info', help='parameters, multiply-adds and memory of a model')
+    model = info.add_mutually_exclusive_group(required=True)
+    model.add_argument('--config', help='configs/lite128.py, or configs/ablations.py:adalin,lite64')
+    model.add_argument('--bundle', type=Path, help='model file')
+    info.add_argument('--batch', type=int, help="of the activation memory; the config's, or 1")
+    info.set_defaults(run=_info)
     return parser
 
 
@@ -76,7 +83,9 @@ def _swapper(options: argparse.Namespace):
     from apgan_jax.bundle import load_bundle
     from apgan_jax.compilation import use_compilation_cache
     from apgan_jax.inference.swapper import Swapper
+    from apgan_jax.memory import keep_memory
 
+    keep_memory()
     use_compilation_cache()
     return Swapper(load_bundle(options.bundle))
 
@@ -138,6 +147,38 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise UserError('give --protocol heldout, or --target and --swapped')
     print(json.dumps(row))
     return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from apgan_jax import size_report
+
+    if options.batch is not None and options.batch < 1:
+        raise UserError(f'--batch {options.batch}: must be at least 1')
+    if options.bundle:
+        batch = options.batch or 1
+        sizes = size_report.bundle_sizes(options.bundle, batch=batch)
+    else:
+        config = _load_config(options.config)
+        batch = options.batch or config.batch_size
+        sizes = size_report.config_sizes(config, batch=batch)
+    print(size_report.table(sizes, batch))
+    print(json.dumps(size_report.totals(sizes)))
+    return 0
+
+
+def _load_config(name: str):
+    """The config that training's `--config=NAME` means."""
+    from absl import flags
+    from ml_collections import config_flags
+
+    path = name.partition(':')[0]
+    if not Path(path).is_file():
+        raise UserError(f'--config {path}: no such file; configs/ has some')
+    values = flags.FlagValues()
+    arguments = ['apgan', f'--config={name}']
+    config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=arguments)
+    values(arguments)
+    return values.config
 
 
 if __name__ == '__main__':

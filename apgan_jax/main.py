@@ -14,6 +14,7 @@ from ml_collections import config_flags
 
 from apgan_jax.compilation import use_compilation_cache
 from apgan_jax.errors import UserError
+from apgan_jax.memory import keep_memory
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _MODE = flags.DEFINE_enum('mode', 'train', ['train', 'export'], 'What to do.')
@@ -31,11 +32,7 @@ def main(argv: Sequence[str]) -> None:
     if not flags.FLAGS['verbosity'].present:
         # Orbax reports every file it writes, across the progress bar.
         logging.set_verbosity(logging.WARNING)
-    try:
-        _dispatch()
-    except UserError as error:
-        print(f'apgan_jax.main: {error}', file=sys.stderr)
-        sys.exit(1)
+    _dispatch()
 
 
 def _dispatch() -> None:
@@ -59,10 +56,17 @@ def _dispatch() -> None:
 def _workdir() -> Path:
     if _WORKDIR.value:
         return Path(_WORKDIR.value)
-    name = Path(config_flags.get_config_filename(flags.FLAGS['config'])).stem
-    return Path('runs') / name
+    file, _, argument = config_flags.get_config_filename(flags.FLAGS['config']).partition(':')
+    # An ablation has a folder of its own: runs/ablations-adalin-lite64.
+    return Path('runs') / '-'.join([Path(file).stem, *filter(None, argument.split(','))])
 
 
 if __name__ == '__main__':
+    keep_memory()
     use_compilation_cache()
-    app.run(main)
+    try:
+        app.run(main)
+    except UserError as error:
+        # Of main, or of a config that flags could not load.
+        print(f'apgan_jax.main: {error}', file=sys.stderr)
+        sys.exit(1)

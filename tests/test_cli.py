@@ -1,5 +1,8 @@
 """The `apgan` command with a model of random weights."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from faces import blank, brighter, head, portrait
@@ -7,6 +10,8 @@ from faces import blank, brighter, head, portrait
 from apgan_jax import cli
 from apgan_jax.image_files import encode_image, read_image, write_image
 from apgan_jax.inference import provenance
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(*arguments):
@@ -178,3 +183,28 @@ def test_where_an_identity_cannot_be_saved(photos, tiny_bundle_file, capsys, out
 
 def test_a_missing_file_cannot_be_verified(tmp_path, capsys):
     assert_refused(capsys, ['verify', tmp_path / 'none.png'], 'verify', tmp_path / 'none.png')
+
+
+@pytest.mark.parametrize('model', ['config', 'bundle'])
+def test_info_prints_a_table_and_totals(model, tiny_bundle_file, capsys):
+    name = {'config': ROOT / 'configs' / 'tiny.py', 'bundle': tiny_bundle_file}[model]
+    assert run('info', f'--{model}', name, '--batch', 3) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith('MB of batch 3')
+    assert any(line.split()[:2] == ['down_64', '224'] for line in lines)
+    totals = json.loads(last)
+    assert totals['generator']['parameters'] == 337_835
+    assert ('discriminator' in totals) == (model == 'config')
+
+
+@pytest.mark.parametrize(
+    'arguments, value',
+    [
+        (['--config', 'none.py'], 'none.py: no such file'),
+        (['--config', f'{ROOT}/configs/ablations.py:nonsense,lite64'], 'no_pe_block'),
+        (['--config', f'{ROOT}/configs/tiny.py', '--batch', '0'], '--batch 0'),
+        (['--bundle', 'none.safetensors'], 'none.safetensors'),
+    ],
+)
+def test_what_info_cannot_measure(arguments, value, capsys):
+    assert_refused(capsys, ['info', *arguments], 'info', value)
