@@ -1,4 +1,4 @@
-"""The fast CPU forms against `jax.lax.conv_general_dilated`."""
+"""The fast CPU forms in JAX against `jax.lax.conv_general_dilated`; test_native has the others."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,11 @@ import pytest
 from jax import lax
 
 from apgan_jax.models.convolutions import Conv, conv3x3, depthwise_conv, pointwise_conv
+
+
+@pytest.fixture(autouse=True)
+def without_native(monkeypatch):
+    monkeypatch.setenv('APGAN_NATIVE', '0')
 
 
 def reference(x, kernel, strides=1, padding=(1, 1), groups=1):

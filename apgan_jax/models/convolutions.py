@@ -4,7 +4,8 @@ Images are NHWC; every kernel is laid out as `jax.lax.conv_general_dilated` take
 a pointwise one, which is a matrix (in, out). On GPU and TPU the vendor's convolution runs. XLA's
 CPU backend is slow at depthwise and at small convolutions, so there they become slices and
 products, or calls of `apgan_jax.native` where that is available. `jax.lax.platform_dependent`
-chooses when the program is lowered: it costs no run time.
+chooses when the program is lowered: it costs no run time. A program for `jax.export` is traced with
+APGAN_NATIVE=0 in the environment, since foreign functions do not travel with it.
 """
 
 import operator
@@ -19,9 +20,10 @@ from jax import lax
 
 from apgan_jax import native
 
-# Measured on 2 cores, batch 16, forward + backward, `lax.conv` against row products: 16 px, 128
-# channels 20 against 27 ms; 8 px, 256 channels 21 against 21; 4 px, 256 channels 8.3 against 5.5.
-# With stride 2, from 16 px 13.2 against 10.8 and from 8 px 10.3 against 6.3.
+# Where there are no native convolutions. Measured on 2 cores, batch 16, forward + backward,
+# `lax.conv` against row products: 16 px, 128 channels 20 against 27 ms; 8 px, 256 channels 21
+# against 21; 4 px, 256 channels 8.3 against 5.5. With stride 2, from 16 px 13.2 against 10.8 and
+# from 8 px 10.3 against 6.3.
 _ROW_PRODUCTS_UP_TO = 8  # px, of the output
 
 
@@ -134,11 +136,11 @@ def _cpu_form(
     x: jax.Array, kernel: jax.Array, strides: int, padding: tuple[int, int]
 ) -> Callable[..., jax.Array] | None:
     """What a CPU does instead of XLA's own convolution, if anything."""
+    if native.available() and x.dtype == jnp.float32:
+        return partial(native_conv, strides=strides, padding=padding)
     small = -(-max(x.shape[1:3]) // strides) <= _ROW_PRODUCTS_UP_TO
     if small and kernel.shape[:2] == (3, 3) and padding == (1, 1):
         return partial(_row_products, strides=strides)
-    if native.available() and x.dtype == jnp.float32:
-        return partial(native_conv, strides=strides, padding=padding)
     return None
 
 
