@@ -289,19 +289,23 @@ ffi::Error KernelGradient(ffi::ThreadPool pool, Array in_array, Array gradient, 
   const int64_t kernel_height = shape[0], kernel_width = shape[1];
   if (out.channels % kLanes) return ffi::Error::InvalidArgument("channels must fill vectors");
   const int64_t size = result->element_count();
-  const int64_t partials =
-      std::clamp<int64_t>(kPartialFloats / size, 1, std::min(kMaxPartials, in.number));
+  const int64_t taps = kernel_height * kernel_width;
+  int64_t partials = kMaxPartials;
+  while (partials > 1 && (partials > in.number || partials * size > kPartialFloats)) partials /= 2;
+  // A large kernel leaves room for few partial sums: then the taps are shared out as well.
+  const int64_t groups = partials < kMaxPartials ? taps : 1;
   std::vector<float> sums(partials * size, 0.0f);
   // Rows whose inputs and gradients stay in L2 for all taps.
   const int64_t row_floats = in.width * in.channels * stride + out.width * out.channels;
   const int64_t part_rows = std::clamp<int64_t>(kScratchFloats / row_floats, 1, out.height);
 
-  auto add_rows = [&](int64_t image, int64_t begin, int64_t end, float* sum) {
+  auto add_rows = [&](int64_t group, int64_t image, int64_t begin, int64_t end, float* sum) {
     for (int64_t u = 0; u < kernel_height; ++u) {
       // Output rows whose input row i * stride + u - top exists; columns likewise.
       const int64_t from = std::max(begin, FloorDivide(top - u + stride - 1, stride));
       const int64_t to = std::min(end, FloorDivide(in.height - 1 + top - u, stride) + 1);
       for (int64_t v = 0; v < kernel_width && from < to; ++v) {
+        if (groups > 1 && u * kernel_width + v != group) continue;
         const int64_t left_end = std::max<int64_t>(0, FloorDivide(left - v + stride - 1, stride));
         const int64_t right_end =
             std::min(out.width, FloorDivide(in.width - 1 + left - v, stride) + 1);
@@ -325,11 +329,13 @@ ffi::Error KernelGradient(ffi::ThreadPool pool, Array in_array, Array gradient, 
       }
     }
   };
-  ParallelFor(pool, partials, [&](int64_t part) {
+  ParallelFor(pool, partials * groups, [&](int64_t task) {
+    const int64_t part = task / groups;
     for (int64_t image = part * in.number / partials; image < (part + 1) * in.number / partials;
          ++image) {
       for (int64_t begin = 0; begin < out.height; begin += part_rows) {
-        add_rows(image, begin, std::min(begin + part_rows, out.height), &sums[part * size]);
+        const int64_t end = std::min(begin + part_rows, out.height);
+        add_rows(task % groups, image, begin, end, &sums[part * size]);
       }
     }
   });
