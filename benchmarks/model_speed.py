@@ -33,7 +33,9 @@ _SELECTION_ROUNDS = 3
 _TOLERANCE = 1e-3
 # Both gradients are within 1e-6 of float64's until one PReLU's input rounds to the other side of 0:
 # then 5e-3 was seen, in PyTorch's float32 against its float64 as well.
-_TOLERANCES = {'gradient': 2e-2}
+# After Adam's first update, which with beta1 = 0 is the gradient's sign: where a gradient is nearly 0
+# the sides may differ in it. 1.7e-3 was seen between PyTorch's own two layouts.
+_TOLERANCES = {'gradient': 2e-2, 'step 2': 1e-2}
 
 Variant = tuple[str, str]
 
@@ -169,7 +171,7 @@ def _require_equal(what: str, actual: dict[str, Any], expected: dict[str, Any]) 
         raise UserError(f'{what}: outputs {sorted(actual)}, not {sorted(expected)}; mend it first.')
     for key, ours in expected.items():
         error = float(np.linalg.norm(actual[key] - ours) / np.linalg.norm(ours))
-        tolerance = _TOLERANCES.get(key, _TOLERANCE)
+        tolerance = _TOLERANCES.get(key.rpartition(', ')[2], _TOLERANCE)
         if not error <= tolerance:
             raise UserError(
                 f'{what}: {key} differs by {error:.1e} of its norm, more than {tolerance}; '

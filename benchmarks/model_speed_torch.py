@@ -1,5 +1,6 @@
 """PyTorch's side of `benchmarks.model_speed`: every variant of each measurement."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ class Side:
 
     def __init__(self, config: dict[str, Any], tensors: dict[str, Any]) -> None:
         torch.set_num_threads(NUM_THREADS)
+        # Even kernels at stride 1 pad one side more, in TensorFlow's SAME and here alike.
+        warnings.filterwarnings('ignore', "Using padding='same' with even kernel")
         self._config, self._tensors = config, tensors
         self._calls: dict[tuple[str, int, str, str], Callable[[], Any]] = {}
 

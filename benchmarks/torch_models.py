@@ -568,7 +568,10 @@ class TrainStep:
 def compile_step(function: Any) -> Any:
     """`torch.compile` of a function that calls `torch.autograd.grad`: one graph, pruned."""
     torch._dynamo.config.trace_autograd_ops = True
-    return torch.compile(function, fullgraph=True, dynamic=False)
+    # Reordered, 2.13's program reads a buffer that it has freed (UnboundLocalError, as in PyTorch's
+    # issue 181006).
+    options = {'reorder_for_peak_memory': False, 'allow_buffer_reuse': False}
+    return torch.compile(function, fullgraph=True, dynamic=False, options=options)
 
 
 def build_generator(

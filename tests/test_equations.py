@@ -524,7 +524,7 @@ def test_adam(beta1, beta2):
 
 @pytest.mark.parametrize('beta2', [0.0, 0.999])
 def test_adam_of_a_config(beta2):
-    """In float32, as training runs it: 1 - 0.999 alone is off by 1e-5 there."""
+    """In float32, as training runs it: 1 - 0.999² alone is off by nearly 1e-5 there."""
     config = small_config()
     config.optimizer.beta2 = beta2
     model = experiment.build_model(config)
@@ -538,7 +538,7 @@ def test_adam_of_a_config(beta2):
             gradients, oracle.adam(gradients, [rate] * 3, beta1=0, beta2=beta2), strict=True
         ):
             update, state = tx.update(gradient, state)
-            np.testing.assert_allclose(update, expected, rtol=5e-5)
+            np.testing.assert_allclose(update, expected, rtol=2e-5)
 
 
 def test_the_papers_literal_adam_is_the_sign_of_the_gradient():
@@ -726,6 +726,11 @@ def test_a_steps_gradient_is_that_of_the_loss_it_reports(run, network):
         for sign in (1, -1)
     )
     assert (above - below) / (2 * distance) == pytest.approx(length, rel=0.02)
+    # The size of a normalised kernel is of no consequence: its gradient is perpendicular to it.
+    gradients, kernels = (traverse_util.flatten_dict(x, sep='/') for x in (gradient, params))
+    for path in getattr(state, f'{network}_spectral'):
+        g, kernel = gradients[path], kernels[path]
+        assert abs(np.vdot(g, kernel)) < 1e-4 * np.linalg.norm(g) * np.linalg.norm(kernel), path
 
 
 def rhos(params):
@@ -826,7 +831,7 @@ def test_an_exported_bundle_generates_what_power_iteration_converges_to(run, net
 def generator():
     """(compiled, arguments of eight examples): ID blocks with and without a shortcut, PE likewise.
 
-    At 16 px convolutions take another form than at 8 and 4 (models/convolutions.py).
+    Without native code, convolutions at 16 px take another form than those at 8 and 4.
     """
     module = Generator(
         size=16,

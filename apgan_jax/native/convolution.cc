@@ -86,9 +86,10 @@ struct Tap {
   const float* weights;
 };
 
-// out[p] = bias + sum over taps of in[p] @ weights for P pixels and N vectors of channels.
+// out[p] = bias + sum over taps of in[p] @ weights for P pixels and N vectors of channels; the first
+// pixel's input is `offset` floats after the tap's.
 template <int P, int N>
-void SumTaps(const std::vector<Tap>& taps, int64_t in_channels, int64_t in_step,
+void SumTaps(const std::vector<Tap>& taps, int64_t offset, int64_t in_channels, int64_t in_step,
              int64_t weight_step, const float* bias, float* out, int64_t out_step) {
   Vector sum[P][N];
   for (int n = 0; n < N; ++n) {
@@ -99,7 +100,7 @@ void SumTaps(const std::vector<Tap>& taps, int64_t in_channels, int64_t in_step,
     const float* weights = tap.weights;
     // A pointer for every third pixel: more would not fit the integer registers.
     const float* in[(P + 2) / 3];
-    for (int b = 0; b < (P + 2) / 3; ++b) in[b] = tap.in + 3 * b * in_step;
+    for (int b = 0; b < (P + 2) / 3; ++b) in[b] = tap.in + offset + 3 * b * in_step;
     for (int64_t c = 0; c < in_channels; ++c) {
       Vector weight[N];
       for (int n = 0; n < N; ++n) {
@@ -232,15 +233,19 @@ ffi::Error Convolve(ffi::ThreadPool pool, Array in_array, Array kernel, Array bi
     const float* padded = source + top_row * in.width * in.channels;
     if (columns != in.width || first_column || top_row < 0 || top_row + rows > in.height) {
       thread_local std::vector<float> scratch;
-      scratch.assign(rows * row_floats, 0.0f);
-      const int64_t copy_from = std::max<int64_t>(first_column, 0);
-      const int64_t copy_to = std::min(last_column + 1, in.width);
+      scratch.resize(rows * row_floats);
+      const int64_t from = std::max<int64_t>(first_column, 0);
+      const int64_t to = std::max(from, std::min(last_column + 1, in.width));
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t row = top_row + r;
-        if (row < 0 || row >= in.height || copy_to <= copy_from) continue;
-        std::memcpy(scratch.data() + r * row_floats + (copy_from - first_column) * in.channels,
-                    source + (row * in.width + copy_from) * in.channels,
-                    (copy_to - copy_from) * in.channels * sizeof(float));
+        float* copy = scratch.data() + r * row_floats;
+        float* end = copy + row_floats;
+        if (row >= 0 && row < in.height) {
+          float* body = std::fill_n(copy, (from - first_column) * in.channels, 0.0f);
+          copy = std::copy_n(source + (row * in.width + from) * in.channels,
+                             (to - from) * in.channels, body);
+        }
+        std::fill(copy, end, 0.0f);
       }
       padded = scratch.data();
     }
@@ -250,29 +255,26 @@ ffi::Error Convolve(ffi::ThreadPool pool, Array in_array, Array kernel, Array bi
       for (int64_t i = begin; i < end; ++i) {
         // Pixels that are `dilation` apart have the same taps.
         for (int64_t phase = 0; phase < std::min(dilation, out.width); ++phase) {
-          const int64_t pixels = (out.width - phase + dilation - 1) / dilation;
-          ForTiles(pixels, [&](int64_t first, auto tile) {
-            taps.clear();
-            for (int64_t u = 0; u < kernel_height; ++u) {
-              const int64_t y = i * stride + u - top;
-              if (y % dilation) continue;
-              const int64_t row = y / dilation;
-              if (row < 0 || row >= in.height) continue;
-              for (int64_t v = 0; v < kernel_width; ++v) {
-                const int64_t x = phase * stride + v - left;
-                if (x % dilation) continue;
-                const int64_t column = x / dilation + first * stride - first_column;
-                taps.push_back({padded + (row - top_row) * row_floats +
-                                    column * in.channels,
-                                kernel.typed_data() +
-                                    (u * kernel_width + v) * in.channels * out.channels + channel});
-              }
+          taps.clear();
+          for (int64_t u = 0; u < kernel_height; ++u) {
+            const int64_t y = i * stride + u - top;
+            if (y % dilation || y < 0 || y / dilation >= in.height) continue;
+            const float* row = padded + (y / dilation - top_row) * row_floats;
+            for (int64_t v = 0; v < kernel_width; ++v) {
+              const int64_t x = phase * stride + v - left;
+              if (x % dilation) continue;
+              taps.push_back({row + (x / dilation - first_column) * in.channels,
+                              kernel.typed_data() + channel +
+                                  (u * kernel_width + v) * in.channels * out.channels});
             }
-            SumTaps<tile(), vectors()>(
-                taps, in.channels, stride * in.channels, out.channels,
-                start ? start + channel : nullptr,
-                target + (i * out.width + phase + first * dilation) * out.channels + channel,
-                dilation * out.channels);
+          }
+          const int64_t pixels = (out.width - phase + dilation - 1) / dilation;
+          const int64_t in_step = stride * in.channels, out_step = dilation * out.channels;
+          float* row = target + (i * out.width + phase) * out.channels + channel;
+          ForTiles(pixels, [&](int64_t first, auto tile) {
+            SumTaps<tile(), vectors()>(taps, first * in_step, in.channels, in_step, out.channels,
+                                       start ? start + channel : nullptr, row + first * out_step,
+                                       out_step);
           });
         }
       }
