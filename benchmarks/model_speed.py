@@ -33,8 +33,8 @@ _SELECTION_ROUNDS = 3
 _TOLERANCE = 1e-3
 # Both gradients are within 1e-6 of float64's until one PReLU's input rounds to the other side of 0:
 # then 5e-3 was seen, in PyTorch's float32 against its float64 as well.
-# After Adam's first update, which with beta1 = 0 is the gradient's sign: where a gradient is nearly 0
-# the sides may differ in it. 1.7e-3 was seen between PyTorch's own two layouts.
+# Adam's first update is the gradient's sign where beta1 is 0, and the sides may differ in that of a
+# gradient near 0: at step 2, 1.7e-3 was seen between PyTorch's own two layouts.
 _TOLERANCES = {'gradient': 2e-2, 'step 2': 1e-2}
 
 Variant = tuple[str, str]

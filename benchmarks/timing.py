@@ -79,13 +79,14 @@ def _serve(connection: Any, module: str, class_name: str, arguments: tuple[Any, 
     def start() -> Any:
         return getattr(importlib.import_module(module), class_name)(*arguments)
 
-    side = _answer(connection, start)
-    while True:
-        try:
+    try:
+        side = _answer(connection, start)
+        while True:
             method, method_arguments = connection.recv()
-        except EOFError:
-            return
-        _answer(connection, getattr(side, method), *method_arguments, send=True)
+            _answer(connection, getattr(side, method), *method_arguments, send=True)
+    except (EOFError, BrokenPipeError):
+        # The other process is done, or was stopped.
+        return
 
 
 def _answer(
