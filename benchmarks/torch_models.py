@@ -570,7 +570,7 @@ def compile_step(function: Any) -> Any:
     torch._dynamo.config.trace_autograd_ops = True
     # Reordered, 2.13's program reads a buffer that it has freed (UnboundLocalError, as in PyTorch's
     # issue 181006).
-    options = {'reorder_for_peak_memory': False}
+    options = {'reorder_for_peak_memory': False, 'allow_buffer_reuse': False}
     return torch.compile(function, fullgraph=True, dynamic=False, options=options)
 
 
