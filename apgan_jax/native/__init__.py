@@ -1,7 +1,7 @@
 """Direct convolutions in C++ for XLA's CPU backend (convolution.cc), compiled at their first use.
 
 XLA's own use half of two cores, and less where channels are few or the kernel's gradient is asked
-for (benchmarks/convolutions.py). Where there is no C++ compiler, or APGAN_NATIVE=0 is set, nothing
+for. Where there is no C++ compiler, or APGAN_NATIVE=0 is set, nothing
 is lost but speed: `available` says no and callers take XLA's.
 """
 
