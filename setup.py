@@ -22,8 +22,10 @@ INSTALL_REQUIRES = [
     'orbax-checkpoint',
     'safetensors',
     'scikit-image',
+    'simplejpeg',
     'tensorboardX',
     'tqdm',
+    'zlib-ng',
 ]
 
 EXTRAS_REQUIRE = {

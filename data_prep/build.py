@@ -26,6 +26,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from apgan_jax.data import png
 from apgan_jax.data.records import CROP_SPEC_KEY, DATASET_NAME
 from apgan_jax.errors import UserError
 from apgan_jax.face import landmarks
@@ -72,7 +73,7 @@ def make_features(
     aligned = align_face(photo, face.landmarks, spec)
     return {
         'image': encode_image(aligned.crop, '.jpg'),
-        'boundary_map': encode_image(aligned.boundary_map, '.png'),
+        'boundary_map': png.encode(aligned.boundary_map),
         'landmarks': aligned.landmarks,
         'five_points': landmarks.five_points(aligned.landmarks),
         'crop_from_frame': aligned.crop_from_frame.astype(np.float32),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from apgan_jax.data import records
+from apgan_jax.data import png, records
 from apgan_jax.face import landmarks
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.image_files import encode_image, write_image
@@ -97,7 +97,7 @@ def make_records(count: int, identity: Callable[[int], str], size: int = 16) -> 
         records.serialise_example(
             {
                 'image': encode_image(numbered_picture(number, size), '.png'),
-                'boundary_map': encode_image(boundary_map, '.png'),
+                'boundary_map': png.encode(boundary_map),
                 'landmarks': np.zeros((landmarks.NUM_LANDMARKS, 2), np.float32),
                 'five_points': np.zeros((5, 2), np.float32),
                 'crop_from_frame': np.eye(2, 3, dtype=np.float32),

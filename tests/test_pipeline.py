@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from faces import make_records, numbered_picture, write_dataset
 
+from apgan_jax.data.augmentation import SourceJitter
 from apgan_jax.data.pipeline import PairOptions, open_dataset, training_batches
 from apgan_jax.data.records import FaceRecord
+from apgan_jax.errors import UserError
 from apgan_jax.face import boundary
 
 
@@ -165,3 +167,114 @@ def test_a_single_record_and_a_single_person_do_not_hang(tmp_path):
     assert target_numbers(pairs_of(one, 10)) == [0] * 10
     alone = open_dataset(write_dataset(tmp_path / 'alone', make_records(3, lambda _: 'ann')))
     assert len(pairs_of(alone, 10)) == 10
+
+
+def person_of(picture):
+    return three_people(number_of(picture))
+
+
+def test_the_share_of_same_identities(dataset):
+    options = PairOptions(same_image_share=0.2, same_identity_share=0.5)
+    kinds = []
+    for pair in pairs_of(dataset, 600, options=options):
+        same_person = person_of(pair['source']) == person_of(pair['target'])
+        if pair['same_image']:
+            kinds.append('image')
+        else:
+            assert number_of(pair['source']) != number_of(pair['target'])
+            kinds.append('person' if same_person else 'other')
+    shares = [kinds.count(kind) / 600 for kind in ('image', 'person', 'other')]
+    np.testing.assert_allclose(shares, [0.2, 0.5, 0.3], atol=5 * (0.25 / 600) ** 0.5)
+
+
+def test_somebody_with_one_photo_gets_somebody_else(tmp_path):
+    dataset = open_dataset(write_dataset(tmp_path / 'data', make_records(5, str)))
+    options = PairOptions(same_image_share=0.0, same_identity_share=1.0)
+    for pair in pairs_of(dataset, 30, options=options):
+        assert number_of(pair['source']) != number_of(pair['target'])
+
+
+@pytest.mark.parametrize('shares', [(-0.1, 0.0), (0.6, 0.5)])
+def test_impossible_shares_are_refused(shares):
+    with pytest.raises(UserError, match='must be 0 or more, 1 or less together'):
+        PairOptions(same_image_share=shares[0], same_identity_share=shares[1])
+
+
+def test_only_the_source_is_jittered(dataset):
+    options = PairOptions(same_image_share=1.0, source_jitter=SourceJitter(brightness=0.5))
+    plain = pairs_of(dataset, 20, options=PairOptions(same_image_share=1.0))
+    jittered = pairs_of(dataset, 20, options=options)
+    for before, after in zip(plain, jittered, strict=True):
+        for name in ('target', 'boundary_map', 'same_image'):
+            np.testing.assert_array_equal(after[name], before[name])
+    assert any((a['source'] != b['source']).any() for a, b in zip(plain, jittered, strict=True))
+
+
+def test_pairs_do_not_depend_on_the_number_of_processes_or_the_batch(dataset):
+    whole = pairs_of(dataset, 24)
+    shards = [
+        itertools.islice(batches_of(dataset, batch_size=3, shard=(index, 2)), 4)
+        for index in range(2)
+    ]
+    parts = [
+        [{name: value[k] for name, value in batch.items()} for batch in shard for k in range(3)]
+        for shard in shards
+    ]
+    for pair, other in zip(whole, itertools.chain(*zip(*parts, strict=True)), strict=True):
+        for name, value in pair.items():
+            np.testing.assert_array_equal(other[name], value)
+
+
+def damage(dataset, number):
+    """Flips a bit inside the data of a record."""
+    path, offset = dataset.place(number)
+    data = bytearray(path.read_bytes())
+    data[offset + 100] ^= 1
+    path.write_bytes(data)
+    return path, offset
+
+
+def test_a_corrupt_record_is_skipped_named_and_counted(dataset, caplog):
+    path, offset = damage(dataset, 5)
+    numbers = target_numbers(pairs_of(dataset, 36))
+    assert 5 not in numbers
+    # The others keep their places: only the damaged one is replaced.
+    assert set(numbers[:12]) == set(range(12)) - {5}
+    corrupt = dataset.corrupt
+    assert corrupt.places == {(path, offset)}
+    assert 3 <= corrupt.num_skipped < corrupt.num_read
+    # Once, however often it is met.
+    (line,) = [message for message in caplog.messages if 'corrupt' in message]
+    assert line.startswith(f'{path}: skipping the corrupt record at byte {offset}: ')
+
+
+def test_the_rest_of_a_batch_is_what_it_was(dataset):
+    before = pairs_of(dataset, 12, options=PairOptions(same_image_share=1.0))
+    damage(dataset, 5)
+    after = pairs_of(dataset, 12, options=PairOptions(same_image_share=1.0))
+    for pair, other in zip(before, after, strict=True):
+        if number_of(pair['target']) != 5:
+            np.testing.assert_array_equal(other['source'], pair['source'])
+
+
+def test_too_many_corrupt_records_stop_the_run(dataset):
+    path, _ = damage(dataset, 5)
+    batches = batches_of(dataset, max_corrupt_share=0.02)
+    with pytest.raises(UserError, match=rf'max_corrupt_share=0\.02, the last at byte .*{path}'):
+        for _ in range(1_000):
+            next(batches)
+    assert dataset.corrupt.num_read >= dataset.corrupt.MIN_READ
+
+
+def test_nothing_but_corrupt_records_stops_at_once(dataset):
+    for number in range(12):
+        damage(dataset, number)
+    with pytest.raises(UserError, match='16 records in a row are corrupt'):
+        next(batches_of(dataset))
+
+
+def test_a_picture_of_another_size_is_corrupt(tmp_path):
+    serialised = [*make_records(6, str), *make_records(1, str, size=32)]
+    dataset = open_dataset(write_dataset(tmp_path / 'data', serialised))
+    pairs_of(dataset, 14)
+    assert dataset.corrupt.places == {dataset.place(6)}

@@ -2,31 +2,62 @@
 
 A batch is a dict of NumPy arrays: uint8 (n, size, size, 3) `source`, `target` and `boundary_map`
 (of the target), bool (n,) `same_image`.
+
+A pair is numbered: the number and the seed decide all of it. Processes share the numbers out, so
+pairs are the same however many processes there are, and an iterator's state is one number.
 """
 
 import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
+import cv2
 import grain
 import numpy as np
 
-from apgan_jax.data.records import FaceRecord, RecordDataset
+from apgan_jax.data.augmentation import NO_JITTER, SourceJitter
+from apgan_jax.data.records import CorruptRecordError, FaceRecord, RecordDataset
+from apgan_jax.errors import UserError
 from apgan_jax.face import boundary
 
-Pair = dict[str, np.ndarray]
+Batch = dict[str, np.ndarray]
+T = TypeVar('T')
+# Makes a pair's own generator, the same one at every call.
+_MakeRng = Callable[[], np.random.Generator]
+
+# Draws of somebody else, or of a record that is not corrupt, before the sampler gives up.
+_MAX_DRAWS = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class PairOptions:
-    """How sources and targets are paired.
+    """How sources and targets are paired and changed.
 
     Attributes:
-      same_image_share: part of the pairs whose source is the target itself (eq. 7's first case).
-      mirror: whether source and target are mirrored at random, independently.
+      same_image_share: part of the pairs whose source is the target's photo (eq. 7's first case).
+      same_identity_share: part of the pairs whose source is another photo of the target's person
+        (eq. 7's second case); of somebody else where no other is labelled.
+      mirror: whether source and target are mirrored at random, independently unless they are the
+        same photo.
+      source_jitter: of the source's picture. A pair of one photo stays one: what eq. 7 asks for is
+        the target, which is still right, and less can be copied.
     """
 
     same_image_share: float = 0.2
+    same_identity_share: float = 0.0
     mirror: bool = True
+    source_jitter: SourceJitter = NO_JITTER
+
+    def __post_init__(self) -> None:
+        shares = self.same_image_share, self.same_identity_share
+        if min(shares) < 0 or sum(shares) > 1:
+            raise UserError(
+                'config.data.same_image_share={} and same_identity_share={}: must be 0 or more, '
+                '1 or less together; the rest are pairs of different people'.format(*shares)
+            )
 
 
 def training_batches(
@@ -35,82 +66,235 @@ def training_batches(
     batch_size: int,
     seed: int,
     options: PairOptions,
-    num_threads: int = 2,
+    num_threads: int = 1,
     prefetch: int = 64,
     shard: tuple[int, int] = (0, 1),
+    max_corrupt_share: float = 0.01,
 ) -> grain.DatasetIterator:
     """An endless iterator of batches; its state can be checkpointed.
 
-    Every record is a target once an epoch, in an order that the seed decides.
+    Every record is a target once an epoch, in an order that the seed decides and that differs from
+    epoch to epoch. Epochs follow each other without a gap: where processes or batches do not divide
+    the number of records, a batch takes its last pairs from the next epoch.
+
+    A corrupt record is warned of, counted in `dataset.corrupt` and replaced by another one that the
+    pair's own chance draws.
 
     Args:
       dataset: what to read.
       batch_size: of this process.
-      seed: decides order, pairing and mirroring.
+      seed: decides order, pairing and changes.
       options: of pairing.
-      num_threads: that read and decode.
-      prefetch: pairs held ready.
-      shard: (index, count) of this process; the processes' targets do not overlap.
+      num_threads: that read and decode, each a batch at a time.
+      prefetch: pairs held ready, rounded up to batches, one a thread at least.
+      shard: (index, count) of this process: pair k is of process k modulo count.
+      max_corrupt_share: of the records read; more raise a UserError.
 
     Returns:
       Grain's iterator.
     """
     index, count = shard
-    pairs = (
-        grain.MapDataset.range(len(dataset))
-        .seed(seed)
-        .shuffle()
-        .repeat()[index::count]
-        .random_map(PairSampler(dataset, options))
-        .to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch))
-    )
-    return iter(pairs.batch(batch_size))
+    sampler = PairSampler(dataset, options, seed, max_corrupt_share)
+    # Grain's `shuffle` and `random_map` would cost 75 µs a pair (a cipher makes its permutation),
+    # its `batch` copies what was decoded: together as much as decoding two pictures.
+    batches = grain.MapDataset.source(Batches(sampler, batch_size, index, count))
+    ready = max(num_threads, -(-prefetch // batch_size))
+    read_options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=ready)
+    return iter(batches.to_iter_dataset(read_options))
 
 
-class PairSampler(grain.transforms.RandomMap):
-    """A target's number → one training pair."""
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """One process's endless sequence of batches, any of them by its number.
 
-    def __init__(self, dataset: RecordDataset, options: PairOptions) -> None:
-        self._dataset = dataset
-        self._options = options
+    Attributes:
+      sampler: of the pairs.
+      batch_size: of this process.
+      index: of this process.
+      count: of processes.
+    """
 
-    def random_map(self, element: int, rng: np.random.Generator) -> Pair:
-        """Picks the source, decodes and mirrors; all chance comes from `rng`."""
-        target = FaceRecord.parse(self._dataset[element])
-        wants_same = rng.random() < self._options.same_image_share
-        source = target if wants_same else self._different(target, rng)
-        same_image = source is target
-        image, boundary_map = target.decode_image(), target.decode_boundary_map()
-        if self._options.mirror and rng.random() < 0.5:
-            image, boundary_map = (
-                np.ascontiguousarray(image[:, ::-1]),
-                boundary.mirror(boundary_map),
-            )
-        if same_image:
-            source_image = image
-        else:
-            source_image = source.decode_image()
-            if self._options.mirror and rng.random() < 0.5:
-                source_image = np.ascontiguousarray(source_image[:, ::-1])
-        return {
-            'source': source_image,
-            'target': image,
-            'boundary_map': boundary_map,
-            'same_image': np.asarray(same_image),
+    sampler: 'PairSampler'
+    batch_size: int
+    index: int
+    count: int
+
+    def __len__(self) -> int:
+        return sys.maxsize // (self.batch_size * self.count)
+
+    def __getitem__(self, number: int) -> Batch:
+        """Draws the pairs straight into the arrays of the batch."""
+        size = self.sampler.dataset.crop_spec.size
+        shape = (self.batch_size, size, size, 3)
+        batch: Batch = {
+            name: np.empty(shape, np.uint8) for name in ('source', 'target', 'boundary_map')
         }
+        batch['same_image'] = np.empty(self.batch_size, np.bool_)
+        for place in range(self.batch_size):
+            pair = (int(number) * self.batch_size + place) * self.count + self.index
+            # With the ellipsis, a number of `same_image` too is an array that can be written to.
+            self.sampler.draw(pair, {name: array[place, ...] for name, array in batch.items()})
+        return batch
 
-    def _different(self, target: FaceRecord, rng: np.random.Generator) -> FaceRecord:
-        """A record of somebody else, unlabelled ones all being different people.
 
-        In a data set of one person there is nobody else: the target itself after a few draws.
+class _Epoch(NamedTuple):
+    """What chance decides for an epoch, by the place in it.
+
+    Attributes:
+      targets: uint32 (records,), each number once.
+      sources: uint32 (records,), any numbers.
+      chances: float32 (records, 3) in [0, 1), of kind of pair, mirrored target, mirrored source.
+    """
+
+    targets: np.ndarray
+    sources: np.ndarray
+    chances: np.ndarray
+
+
+class PairSampler:
+    """The endless sequence of training pairs of a seed, any of them by its number."""
+
+    def __init__(
+        self, dataset: RecordDataset, options: PairOptions, seed: int, max_corrupt_share: float
+    ) -> None:
+        """The arguments are those of `training_batches`."""
+        self.dataset = dataset
+        self._options = options
+        self._seed = seed
+        self._max_corrupt_share = max_corrupt_share
+        # An epoch's, and that of the next one, which threads that read ahead may be in already.
+        self._epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)
+        self._photos = photos_of(dataset) if options.same_identity_share else {}
+
+    def draw(self, number: int, into: Batch) -> None:
+        """Picks, decodes and changes one pair; the seed and `number` decide all of it.
+
+        Args:
+          number: 0 or more.
+          into: what to fill, arrays of a batch without its first axis.
         """
-        for _ in range(16):
-            source = FaceRecord.parse(self._dataset[int(rng.integers(len(self._dataset)))])
-            if source.file_name != target.file_name and (
-                not target.identity or source.identity != target.identity
-            ):
-                return source
-        return target
+        options = self._options
+        turn, place = divmod(number, len(self.dataset))
+        epoch = self._epoch(turn)
+        kind, mirror_target, mirror_source = epoch.chances[place]
+        # For what is seldom asked for; made only then, because that takes 20 µs.
+        rng = functools.cache(lambda: np.random.default_rng([self._seed, turn, place]))
+        target = self._read_target(int(epoch.targets[place]), rng, into)
+        same_image = kind < options.same_image_share
+        if not same_image:
+            same_identity = kind < options.same_image_share + options.same_identity_share
+            found = same_identity and self._read_same_person(target, rng, into)
+            same_image = not (
+                found or self._read_other(target, int(epoch.sources[place]), rng, into)
+            )
+        if options.mirror and mirror_target < 0.5:
+            _mirror(into['target'])
+            into['boundary_map'][...] = boundary.mirror(into['boundary_map'])
+        if same_image:
+            into['source'][...] = into['target']
+        elif options.mirror and mirror_source < 0.5:
+            _mirror(into['source'])
+        if options.source_jitter != NO_JITTER:
+            into['source'][...] = options.source_jitter.apply(into['source'], rng())
+        into['same_image'][...] = same_image
+
+    def _draw_epoch(self, epoch: int) -> '_Epoch':
+        rng, count = np.random.default_rng([self._seed, epoch]), len(self.dataset)
+        targets = np.arange(count, dtype=np.uint32)
+        rng.shuffle(targets)
+        return _Epoch(
+            targets,
+            sources=rng.integers(count, size=count, dtype=np.uint32),
+            chances=rng.random((count, 3), dtype=np.float32),
+        )
+
+    def _read_target(self, number: int, rng: _MakeRng, into: Batch) -> FaceRecord:
+        """Reads the target, or another one where this record is corrupt."""
+
+        def decode(record: FaceRecord) -> FaceRecord:
+            record.decode_image(into['target'])
+            record.decode_boundary_map(into['boundary_map'])
+            return record
+
+        found = self._first_usable(self._draws(number, rng), decode)
+        if found is None:
+            raise UserError(
+                f'{self.dataset.data_dir}: {_MAX_DRAWS} records in a row are corrupt; copy or '
+                'build the data set again'
+            )
+        return found
+
+    def _read_same_person(self, target: FaceRecord, rng: _MakeRng, into: Batch) -> bool:
+        """Reads another photo of the target's person as the source; False if there is none."""
+        if target.identity not in self._photos:
+            return False
+
+        def decode(record: FaceRecord) -> bool | None:
+            return _decode_source(record, into) if record.file_name != target.file_name else None
+
+        numbers = rng().permutation(self._photos[target.identity])[:_MAX_DRAWS]
+        return bool(self._first_usable(map(int, numbers), decode))
+
+    def _read_other(self, target: FaceRecord, number: int, rng: _MakeRng, into: Batch) -> bool:
+        """Reads somebody else as the source; False in a data set of one person.
+
+        Unlabelled records all show different people.
+        """
+        person, photo = target.identity, target.file_name
+
+        def decode(record: FaceRecord) -> bool | None:
+            is_other = record.file_name != photo and (not person or record.identity != person)
+            return _decode_source(record, into) if is_other else None
+
+        return bool(self._first_usable(self._draws(number, rng), decode))
+
+    def _draws(self, first: int, rng: _MakeRng) -> Iterator[int]:
+        yield first
+        for _ in range(_MAX_DRAWS - 1):
+            yield int(rng().integers(len(self.dataset)))
+
+    def _first_usable(
+        self, numbers: Iterable[int], use: Callable[[FaceRecord], T | None]
+    ) -> T | None:
+        """What `use` first makes of a record that is not corrupt; None if it takes none."""
+        corrupt = self.dataset.corrupt
+        for number in numbers:
+            corrupt.count_read()
+            try:
+                used = use(FaceRecord.parse(self.dataset[number]))
+            except CorruptRecordError as error:
+                corrupt.skip(*self.dataset.place(number), error, self._max_corrupt_share)
+                continue
+            if used is not None:
+                return used
+        return None
+
+
+def _decode_source(record: FaceRecord, into: Batch) -> bool:
+    record.decode_image(into['source'])
+    return True
+
+
+def _mirror(picture: np.ndarray) -> None:
+    # In place; NumPy's copy of a mirrored picture takes sixteen times as long.
+    cv2.flip(picture, 1, dst=picture)
+
+
+def photos_of(dataset: RecordDataset) -> Mapping[str, np.ndarray]:
+    """Numbers of the records of each labelled person with several, int64 (n,).
+
+    Reads every record once: a second for a hundred thousand that the system has in memory. Corrupt
+    ones are left out.
+    """
+    numbers: dict[str, list[int]] = {}
+    for number in range(len(dataset)):
+        try:
+            person = FaceRecord.parse(dataset[number]).identity
+        except CorruptRecordError:
+            continue
+        if person:
+            numbers.setdefault(person, []).append(number)
+    return {person: np.array(of) for person, of in numbers.items() if len(of) > 1}
 
 
 def open_dataset(data_dir: Path) -> RecordDataset:

@@ -5,18 +5,22 @@ number, through an offset index and `os.pread`) and knows the schema. A data set
 `dataset_info.json`, `features.json`, `metadata.json` (the CropSpec) and the `*.tfrecord-*` shards.
 """
 
-import dataclasses
 import json
+import logging
 import os
 import struct
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import cv2
 import google_crc32c
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+import simplejpeg
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
+from apgan_jax.data import png
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.landmarks import NUM_LANDMARKS
@@ -31,7 +35,7 @@ _HEADER_SIZE = _LENGTH.size + _CRC.size
 
 
 class CorruptRecordError(Exception):
-    """A record whose bytes do not fit its checksum; the message names file and offset."""
+    """A record whose bytes do not fit its checksum, or that holds no face as the schema has it."""
 
 
 # --- TFRecord -------------------------------------------------------------------------------------
@@ -120,20 +124,27 @@ def _example_class() -> Any:
             )
 
     one, many = field.LABEL_OPTIONAL, field.LABEL_REPEATED
-    message = field.TYPE_MESSAGE
+    nested = field.TYPE_MESSAGE
     add('BytesList', ('value', field.TYPE_BYTES, many, None))
     add('FloatList', ('value', field.TYPE_FLOAT, many, None))
     add('Int64List', ('value', field.TYPE_INT64, many, None))
     add(
         'Feature',
-        ('bytes_list', message, one, '.apgan.BytesList'),
-        ('float_list', message, one, '.apgan.FloatList'),
-        ('int64_list', message, one, '.apgan.Int64List'),
+        ('bytes_list', nested, one, '.apgan.BytesList'),
+        ('float_list', nested, one, '.apgan.FloatList'),
+        ('int64_list', nested, one, '.apgan.Int64List'),
     )
-    # A protobuf map is a repeated message of key and value, which needs no generated entry type.
-    add('Entry', ('key', field.TYPE_STRING, one, None), ('value', message, one, '.apgan.Feature'))
-    add('Features', ('feature', message, many, '.apgan.Entry'))
-    add('Example', ('features', message, one, '.apgan.Features'))
+    # A map is a repeated message of key and value that says so.
+    add(
+        'FeatureEntry',
+        ('key', field.TYPE_STRING, one, None),
+        ('value', nested, one, '.apgan.Feature'),
+    )
+    entry = file.message_type.pop()
+    entry.options.map_entry = True
+    add('Features', ('feature', nested, many, '.apgan.Features.FeatureEntry'))
+    file.message_type[-1].nested_type.append(entry)
+    add('Example', ('features', nested, one, '.apgan.Features'))
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName('apgan.Example'))
@@ -145,11 +156,10 @@ _Example = _example_class()
 def parse_example(data: bytes) -> dict[str, Sequence[Any]]:
     """Reads a serialised tf.train.Example as feature name → list of values."""
     features = {}
-    for entry in _Example.FromString(data).features.feature:
-        value = entry.value
+    for name, value in _Example.FromString(data).features.feature.items():
         for kind in ('bytes_list', 'float_list', 'int64_list'):
             if value.HasField(kind):
-                features[entry.key] = getattr(value, kind).value
+                features[name] = getattr(value, kind).value
     return features
 
 
@@ -157,119 +167,263 @@ def serialise_example(features: Mapping[str, bytes | np.ndarray]) -> bytes:
     """Writes bytes and float arrays (flattened) as a tf.train.Example."""
     example = _Example()
     for name, value in sorted(features.items()):
-        entry = example.features.feature.add(key=name)
+        feature = example.features.feature[name]
         if isinstance(value, bytes):
-            entry.value.bytes_list.value.append(value)
+            feature.bytes_list.value.append(value)
         else:
-            entry.value.float_list.value.extend(np.ravel(value).tolist())
-    return example.SerializeToString()
+            feature.float_list.value.extend(np.ravel(value).tolist())
+    return example.SerializeToString(deterministic=True)
 
 
 # --- Faces ----------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
 class FaceRecord:
     """One aligned face, its pictures still encoded.
 
-    Attributes:
-      image: JPEG of the crop, RGB (size, size, 3).
-      boundary_map: PNG of its boundary map, RGB (size, size, 3).
-      landmarks: float32 (478, 2), crop pixels.
-      five_points: float32 (5, 2), crop pixels.
-      crop_from_frame: float32 (2, 3), from the photo to the crop.
-      identity: who it is; '' where nobody knows.
-      file_name: of the photo, relative to its source folder.
+    A feature is read when it is asked for: training wants neither landmarks nor crop, and they are
+    nine tenths of the work of parsing.
     """
 
-    image: bytes
-    boundary_map: bytes
-    landmarks: np.ndarray
-    five_points: np.ndarray
-    crop_from_frame: np.ndarray
-    identity: str
-    file_name: str
+    def __init__(self, features: Mapping[str, Any]) -> None:
+        """`features` are tf.train.Feature messages by name; `parse` makes them."""
+        self._features = features
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Reads a serialised record."""
-        features = parse_example(data)
+        """Reads a serialised record.
 
-        def array(name: str, *shape: int) -> np.ndarray:
-            return np.array(features[name], np.float32).reshape(shape)
+        Raises:
+          CorruptRecordError: `data` is no tf.train.Example.
+        """
+        try:
+            return cls(_Example.FromString(data).features.feature)
+        except message.DecodeError as error:
+            raise CorruptRecordError(f'no tf.train.Example ({error})') from error
 
-        return cls(
-            image=features['image'][0],
-            boundary_map=features['boundary_map'][0],
-            landmarks=array('landmarks', NUM_LANDMARKS, 2),
-            five_points=array('five_points', 5, 2),
-            crop_from_frame=array('crop_from_frame', 2, 3),
-            identity=features['identity'][0].decode(),
-            file_name=features['file_name'][0].decode(),
-        )
+    @property
+    def image(self) -> bytes:
+        """JPEG of the crop, RGB (size, size, 3)."""
+        return self._bytes('image')
 
-    def decode_image(self) -> np.ndarray:
-        """The crop, RGB uint8 (size, size, 3)."""
-        return _decode(self.image, self.file_name)
+    @property
+    def boundary_map(self) -> bytes:
+        """PNG of its boundary map, RGB (size, size, 3)."""
+        return self._bytes('boundary_map')
 
-    def decode_boundary_map(self) -> np.ndarray:
-        """The boundary map, RGB uint8 (size, size, 3)."""
-        return _decode(self.boundary_map, self.file_name)
+    @property
+    def landmarks(self) -> np.ndarray:
+        """float32 (478, 2), crop pixels."""
+        return self._array('landmarks', NUM_LANDMARKS, 2)
+
+    @property
+    def five_points(self) -> np.ndarray:
+        """float32 (5, 2), crop pixels."""
+        return self._array('five_points', 5, 2)
+
+    @property
+    def crop_from_frame(self) -> np.ndarray:
+        """float32 (2, 3), from the photo to the crop."""
+        return self._array('crop_from_frame', 2, 3)
+
+    @property
+    def identity(self) -> str:
+        """Who it is; '' where nobody knows."""
+        return self._bytes('identity').decode()
+
+    @property
+    def file_name(self) -> str:
+        """Of the photo, relative to its source folder."""
+        return self._bytes('file_name').decode()
+
+    def decode_image(self, into: np.ndarray | None = None) -> np.ndarray:
+        """Decodes the crop.
+
+        Args:
+          into: RGB uint8 (size, size, 3) to fill; None makes an array.
+
+        Returns:
+          RGB uint8 (size, size, 3): `into`, if given.
+
+        Raises:
+          CorruptRecordError: the bytes are no picture, or not one of the size of `into`.
+        """
+        try:
+            # OpenCV's own decoder and pixels, but straight to where they belong.
+            picture = simplejpeg.decode_jpeg(
+                self.image, fastdct=False, fastupsample=False, buffer=into
+            )
+        except ValueError:
+            picture = self._decode('image')
+        return self._put('image', picture, into)
+
+    def decode_boundary_map(self, into: np.ndarray | None = None) -> np.ndarray:
+        """Decodes the boundary map; arguments, result and errors as for `decode_image`."""
+        picture = png.decode(self.boundary_map)
+        if picture is None:
+            picture = self._decode('boundary_map')
+        return self._put('boundary_map', picture, into)
+
+    def _put(self, name: str, picture: np.ndarray, into: np.ndarray | None) -> np.ndarray:
+        if into is None:
+            return picture
+        if picture.shape != into.shape:
+            sizes = ['{}×{}'.format(*array.shape) for array in (picture, into)]
+            raise CorruptRecordError(
+                f'the {name} of {self.file_name} is {sizes[0]}, not {sizes[1]}'
+            )
+        if not np.may_share_memory(picture, into):
+            into[...] = picture
+        return into
+
+    def _decode(self, name: str) -> np.ndarray:
+        try:
+            image = decode_image(self._bytes(name))
+        except cv2.error:
+            # For instance a header that claims more pixels than OpenCV will allocate.
+            image = None
+        if image is None:
+            raise CorruptRecordError(f'the {name} of {self.file_name} is no readable picture')
+        return image
+
+    def _bytes(self, name: str) -> bytes:
+        values = self._feature(name).bytes_list.value
+        if len(values) != 1:
+            raise CorruptRecordError(f'{name} has {len(values)} values instead of one')
+        return values[0]
+
+    def _array(self, name: str, *shape: int) -> np.ndarray:
+        return np.array(self._feature(name).float_list.value, np.float32).reshape(shape)
+
+    def _feature(self, name: str) -> Any:
+        if name not in self._features:
+            raise CorruptRecordError(f'has no {name}')
+        return self._features[name]
 
 
-def _decode(data: bytes, file_name: str) -> np.ndarray:
-    image = decode_image(data)
-    if image is None:
-        raise CorruptRecordError(f'the record of {file_name} holds an unreadable picture')
-    return image
+class CorruptRecords:
+    """Counts the records read and those of them that were corrupt; threads may share it.
+
+    Attributes:
+      num_read: records read so far, corrupt ones included.
+      num_skipped: of these, the corrupt ones, each as often as it was read.
+      places: (file, offset) of every corrupt record met.
+    """
+
+    # Fewer say too little of the share: one of the first ten is no reason to stop.
+    MIN_READ = 1_000
+
+    def __init__(self) -> None:
+        self.num_read = 0
+        self.num_skipped = 0
+        self.places: set[tuple[Path, int]] = set()
+        self._lock = threading.Lock()
+
+    def count_read(self) -> None:
+        """Counts one record."""
+        with self._lock:
+            self.num_read += 1
+
+    def skip(self, path: Path, offset: int, why: Exception, max_share: float) -> None:
+        """Counts one that is corrupt, and warns of it the first time.
+
+        Args:
+          path: its file.
+          offset: bytes from the file's start.
+          why: what is wrong with it.
+          max_share: of the records read that may be corrupt.
+
+        Raises:
+          UserError: more are; never before `MIN_READ` were read.
+        """
+        with self._lock:
+            self.num_skipped += 1
+            is_new = (path, offset) not in self.places
+            self.places.add((path, offset))
+            share = self.num_skipped / max(self.num_read, 1)
+        if is_new:
+            logging.getLogger(__name__).warning(
+                '%s: skipping the corrupt record at byte %d: %s', path, offset, why
+            )
+        if self.num_read >= self.MIN_READ and share > max_share:
+            raise UserError(
+                f'{self.num_skipped} of {self.num_read} records read were corrupt, more than '
+                f'config.data.max_corrupt_share={max_share:g}, the last at byte {offset} of '
+                f'{path}; copy or build the data set again'
+            )
 
 
 class RecordDataset(Sequence[bytes]):
     """The serialised records of a data set, by number.
 
-    Args:
-      data_dir: the folder that `data_prep.build` wrote.
-      split: its name in the data set.
-
-    Raises:
-      UserError: the folder or a part of it is missing.
+    Attributes:
+      data_dir: its folder.
+      crop_spec: how its faces are cropped.
+      corrupt: counts what `pipeline` skips.
     """
 
     def __init__(self, data_dir: Path, split: str = 'train') -> None:
+        """Indexes the files of a split.
+
+        Args:
+          data_dir: the folder that `data_prep.build` wrote.
+          split: its name in the data set.
+
+        Raises:
+          UserError: the folder or a part of it is missing, or a file cannot be indexed.
+        """
         self.data_dir = Path(data_dir)
         self.crop_spec = read_crop_spec(self.data_dir)
+        self.corrupt = CorruptRecords()
         self._paths = _shard_paths(self.data_dir, split)
-        self._index = [
-            (shard, offset)
-            for shard, path in enumerate(self._paths)
-            for offset in index_tfrecord(path)
-        ]
+        offsets = [_index_shard(path) for path in self._paths]
+        # Arrays, not tuples: VGGFace2's three million records take 50 MB instead of 400.
+        self._offsets = np.concatenate(offsets)
+        self._shards = np.repeat(np.arange(len(offsets)), [len(part) for part in offsets])
         self._descriptors: list[int] | None = None
-        if not self._index:
+        if not len(self._offsets):
             raise UserError(f'{data_dir}: holds no record; build it again from more photos')
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._offsets)
 
     def __getitem__(self, number: Any) -> Any:
-        shard, offset = self._index[number]
-        return read_record(self._open_files()[shard], offset, self._paths[shard])
+        path, offset = self.place(number)
+        return read_record(self._open_files()[self._shards[number]], offset, path)
 
     def __iter__(self) -> Iterator[bytes]:
         return (self[number] for number in range(len(self)))
 
     def __repr__(self) -> str:
         # Grain writes this into checkpoints and compares it on restore.
-        return f'RecordDataset({len(self._index)} records, {self.crop_spec.name})'
+        return f'RecordDataset({len(self)} records, {self.crop_spec.name})'
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {'_descriptors': None}
+        # Open files and the counter's lock stay in this process.
+        return self.__dict__ | {'_descriptors': None, 'corrupt': None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {'corrupt': CorruptRecords()}
+
+    def place(self, number: int) -> tuple[Path, int]:
+        """File of a record and offset in it, bytes."""
+        return self._paths[self._shards[number]], int(self._offsets[number])
 
     def _open_files(self) -> list[int]:
         # Opened on first use, so that a copy sent to another process opens its own.
         if self._descriptors is None:
             self._descriptors = [os.open(path, os.O_RDONLY) for path in self._paths]
         return self._descriptors
+
+
+def _index_shard(path: Path) -> np.ndarray:
+    """int64 offsets of a file's records."""
+    try:
+        return np.array(index_tfrecord(path), np.int64)
+    except CorruptRecordError as error:
+        raise UserError(
+            f'{error}, so the records after it cannot be found; copy or build the data set again'
+        ) from error
 
 
 def read_crop_spec(data_dir: Path) -> CropSpec:
