@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from apgan_jax import optimizers
+from apgan_jax.data.augmentation import SourceJitter
 from apgan_jax.data.pipeline import PairOptions
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
@@ -14,6 +15,8 @@ from apgan_jax.models.discriminator import MultiScaleDiscriminator
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import load_identity_encoder
 from apgan_jax.train_step import TrainingModel
+
+_DTYPES = ('float32', 'bfloat16')
 
 
 def build_model(config: ConfigDict) -> TrainingModel:
@@ -49,6 +52,7 @@ def build_model(config: ConfigDict) -> TrainingModel:
         ),
         adversarial_kind=loss.adversarial_kind,
         ema_decay=optimizer.ema_decay,
+        accumulation_steps=config.accumulation_steps,
     )
 
 
@@ -78,7 +82,13 @@ def crop_spec(config: ConfigDict) -> CropSpec:
 
 def pair_options(config: ConfigDict) -> PairOptions:
     """How this config pairs sources and targets."""
-    return PairOptions(same_image_share=config.data.same_image_share, mirror=config.data.mirror)
+    data = config.data
+    return PairOptions(
+        same_image_share=data.same_image_share,
+        same_identity_share=data.same_identity_share,
+        mirror=data.mirror,
+        source_jitter=SourceJitter(**data.source_jitter.to_dict()),
+    )
 
 
 def _adam(config: ConfigDict, learning_rate: float):
@@ -93,4 +103,6 @@ def _adam(config: ConfigDict, learning_rate: float):
 
 
 def _dtype(config: ConfigDict):
+    if config.dtype not in _DTYPES:
+        raise UserError(f'config.dtype={config.dtype!r}: must be one of {", ".join(_DTYPES)}')
     return None if config.dtype == 'float32' else jnp.dtype(config.dtype)

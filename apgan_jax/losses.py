@@ -141,6 +141,8 @@ def style_perceptual_loss(
     return _over_stages(distance, target_features, swapped_features)
 
 
+# On a TPU or GPU a product of float32 matrices is rounded to fewer bits by default.
+@jax.default_matmul_precision('float32')
 def gram_matrix(features: jax.Array) -> jax.Array:
     """Eq. 10 divided by C*H*W (eq. 9's factor, taken inside): (n, h, w, c) → float32 (n, c, c)."""
     features = _float32(features)

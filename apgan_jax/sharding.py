@@ -1,19 +1,82 @@
-"""The device mesh and where state and batches live on it.
+"""The device mesh, where state and batches live on it, and the start of several processes.
 
 Axes: `data` splits the batch, `fsdp` splits batch and state. One process on one CPU is the mesh
 (1, 1); nothing else in the code knows how many devices there are.
 """
 
+import re
+import warnings
+from collections import Counter
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from apgan_jax.errors import UserError
 
 # Arrays smaller than this stay whole on every device: gathering them costs more than it saves.
 _MIN_SHARDED_SIZE = 2**14
+_COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
+
+
+def start_distributed(
+    *,
+    coordinator_address: str = '',
+    num_processes: int = 0,
+    process_id: int = -1,
+    timeout_seconds: int = 300,
+) -> None:
+    """Joins this process to the others of its run; call it before any device is used.
+
+    JAX recognises Cloud TPU, GKE, SLURM and Open MPI by their environment and needs no arguments
+    there (Kubernetes without TPUs: where the package `kubernetes` is installed). Elsewhere the
+    three say who takes part. A machine without either stays a run of one process.
+
+    Args:
+      coordinator_address: 'host:port' of process 0; '' leaves it to the cluster's environment.
+      num_processes: of the run; 0 leaves it to the environment.
+      process_id: from 0; -1 leaves it to the environment.
+      timeout_seconds: to wait for the others.
+
+    Raises:
+      UserError: the three do not fit together, or the others do not answer.
+    """
+    given = f'config.distributed: {coordinator_address=}, {num_processes=}, {process_id=}'
+    if not coordinator_address and (num_processes, process_id) != (0, -1):
+        raise UserError(f'{given}: has no coordinator_address; give HOST:PORT of process 0')
+    if coordinator_address and not re.fullmatch(r'.+:\d+', coordinator_address):
+        raise UserError(f'{given}: the address must be HOST:PORT of process 0')
+    try:
+        with warnings.catch_warnings():
+            # On one machine of a Kubernetes cluster JAX warns that it cannot ask for others.
+            warnings.simplefilter('ignore')
+            jax.distributed.initialize(
+                coordinator_address or None,
+                num_processes or None,
+                None if process_id == -1 else process_id,
+                initialization_timeout=timeout_seconds,
+            )
+    except ValueError as error:
+        # Without an address: JAX knows of no cluster here.
+        if coordinator_address:
+            raise UserError(f'{given}: {error}') from error
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f'{given}: {first}; start all processes with one address') from error
+
+
+def mesh_sizes(devices: int, *, data: int = -1, fsdp: int = 1) -> dict[str, int]:
+    """The sizes of a mesh's axes; arguments and errors as of `create_mesh`."""
+    if (data, fsdp).count(-1) == 1:
+        known = max(fsdp if data == -1 else data, 1)
+        data, fsdp = (devices // known, fsdp) if data == -1 else (data, devices // known)
+    if data * fsdp != devices or data < 1:
+        raise UserError(
+            f'mesh data={data}, fsdp={fsdp}: must multiply to the {devices} devices; set '
+            'config.mesh.data or config.mesh.fsdp to -1'
+        )
+    return {'data': data, 'fsdp': fsdp}
 
 
 def create_mesh(*, data: int = -1, fsdp: int = 1) -> Mesh:
@@ -26,34 +89,41 @@ def create_mesh(*, data: int = -1, fsdp: int = 1) -> Mesh:
     Raises:
       UserError: the sizes do not multiply to the number of devices.
     """
-    devices = jax.device_count()
-    if (data, fsdp).count(-1) == 1:
-        known = fsdp if data == -1 else data
-        data, fsdp = (devices // known, fsdp) if data == -1 else (data, devices // known)
-    if data * fsdp != devices or data < 1:
-        raise UserError(
-            f'mesh data={data}, fsdp={fsdp}: must multiply to the {devices} devices; set '
-            'config.mesh.data or config.mesh.fsdp to -1'
-        )
+    sizes = mesh_sizes(jax.device_count(), data=data, fsdp=fsdp)
     # Explicit axes, the default, would make flax's convolutions raise.
-    return jax.make_mesh((data, fsdp), ('data', 'fsdp'), axis_types=(AxisType.Auto,) * 2)
+    return jax.make_mesh(tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Auto,) * 2)
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
+def local_batch_size(batch_size: int, *, accumulation_steps: int = 1) -> int:
+    """How many examples of a batch this process reads.
+
+    Raises:
+      UserError: the parts of the batch cannot be spread evenly over all devices.
+    """
+    devices = jax.device_count()
+    if accumulation_steps < 1 or batch_size < 1 or batch_size % (devices * accumulation_steps):
+        raise UserError(
+            f'config.batch_size={batch_size}: must be divisible by the {devices} devices times '
+            f'config.accumulation_steps={accumulation_steps}; change one of them'
+        )
+    return batch_size // jax.process_count()
+
+
+def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """Examples spread over all devices."""
     return NamedSharding(mesh, PartitionSpec(('data', 'fsdp')))
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """The whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def state_shardings(mesh: Mesh, state: Any) -> Any:
+def state_shardings(mesh: Mesh | AbstractMesh, state: Any) -> Any:
     """One sharding an array: its largest axis that `fsdp` divides, small arrays whole.
 
     Args:
-      mesh: from `create_mesh`.
+      mesh: from `create_mesh`, or only its shape.
       state: arrays or their shapes.
 
     Returns:
@@ -74,3 +144,40 @@ def state_shardings(mesh: Mesh, state: Any) -> Any:
 def put_batch(batch: Any, sharding: NamedSharding) -> Any:
     """This process's part of a batch (NumPy) as global arrays."""
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
+
+
+def put_arrays(arrays: Any, shardings: Any) -> Any:
+    """Arrays (NumPy) that every process has whole, as global arrays.
+
+    `jax.device_put` would compare each of them over all processes first.
+
+    Args:
+      arrays: a tree.
+      shardings: a tree like it, or one for all.
+    """
+    if isinstance(shardings, NamedSharding):
+        shardings = jax.tree.map(lambda _: shardings, arrays)
+
+    def put(array: Any, where: NamedSharding) -> jax.Array:
+        return jax.make_array_from_callback(array.shape, where, lambda index: array[index])
+
+    return jax.tree.map(put, arrays, shardings)
+
+
+def bytes_per_device(arrays: Any, shardings: Any) -> int:
+    """Bytes that one device holds of a tree of arrays, or of their shapes, laid out like this."""
+
+    def size(array: Any, where: NamedSharding) -> int:
+        return int(np.prod(where.shard_shape(array.shape))) * array.dtype.itemsize
+
+    return sum(jax.tree.leaves(jax.tree.map(size, arrays, shardings)))
+
+
+def count_collectives(hlo: str) -> dict[str, int]:
+    """How often the devices talk to each other in a compiled program, by kind.
+
+    Args:
+      hlo: `compiled.as_text()`. What a loop repeats counts once.
+    """
+    found = re.findall(rf' ({"|".join(_COLLECTIVES)})(?:-start)?\(', hlo)
+    return dict(sorted(Counter(found).items()))

@@ -14,9 +14,13 @@ the figures are the same on every machine.
 - The check is XLA's cost analysis of the unoptimised forward pass. It counts two operations a
   multiply-add, leaves out the products with padding, and adds elementwise operations and resizing.
   `expected_flops` counts by these rules what the multiply-adds are counted from.
+- A train step's operations and memory follow from those of the networks and from the shapes and
+  shardings of the state. Not counted: the optimizers' arithmetic, kernels and gradients while a
+  step uses them (up to two more copies of the parameters), and what XLA sets aside for itself.
 """
 
 import dataclasses
+import functools
 import math
 import re
 from collections import Counter
@@ -29,13 +33,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 from jax.extend import core
+from jax.sharding import AbstractMesh
 from ml_collections import ConfigDict
 
-from apgan_jax import experiment
+from apgan_jax import experiment, sharding
 from apgan_jax.bundle import load_bundle
 from apgan_jax.images import ARCFACE_SIZE
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import IdentityEncoder
+from apgan_jax.train_step import create_train_state
 
 # What is computed before the first stage.
 _INPUT = '(input)'
@@ -43,6 +49,13 @@ _INPUT = '(input)'
 XLA_TOLERANCE = 0.01
 
 _PRODUCTS = {'conv_general_dilated', 'dot_general'}
+# Of a pair in a train step, in forward passes; gradients by parameters and by inputs cost one each.
+# Discriminator: target and swapped forward, both gradients of both, and once more swapped's by its
+# input, for the generator. Encoder: source and swapped forward, swapped's gradient by its input.
+_PASSES = {'generator': 3, 'discriminator': 7, 'identity_encoder': 3}
+# The same pictures whose activations are kept.
+_KEPT = {'generator': 1, 'discriminator': 2, 'identity_encoder': 1}
+
 # XLA lists these apart from its flops.
 _TRANSCENDENTAL = {'exp', 'log', 'log1p', 'logistic', 'pow', 'rsqrt', 'sqrt', 'tanh'}
 _MOVES = {
@@ -96,6 +109,25 @@ class NetworkSize:
         return math.isclose(self.expected_flops, self.xla_flops, rel_tol=XLA_TOLERANCE)
 
 
+@dataclasses.dataclass(frozen=True)
+class StepSize:
+    """What a train step needs.
+
+    Attributes:
+      mesh: sizes of the axes.
+      pairs: that a device has in its memory at a time.
+      flops: of a pair: two for each multiply-add of convolutions and dense layers.
+      state_bytes: that a device holds: parameters, their average, both optimizers' states.
+      activation_bytes: of the pairs of one device, kept for the backward pass.
+    """
+
+    mesh: dict[str, int]
+    pairs: int
+    flops: int
+    state_bytes: int
+    activation_bytes: int
+
+
 def config_sizes(config: ConfigDict, *, batch: int | None = None) -> list[NetworkSize]:
     """Sizes of the generator, discriminator and identity encoder of a config.
 
@@ -125,6 +157,38 @@ def config_sizes(config: ConfigDict, *, batch: int | None = None) -> list[Networ
         discriminator,
         _encoder_size(encoder, batch),
     ]
+
+
+def step_size(
+    config: ConfigDict, sizes: Sequence[NetworkSize], *, batch: int, devices: int | None = None
+) -> StepSize:
+    """The train step of a config, on a mesh that need not exist.
+
+    Args:
+      config: as `configs/default.py`.
+      sizes: from `config_sizes`.
+      batch: what they were made for.
+      devices: of the mesh; by default as many as the config's sizes say, or 1 a size of -1.
+
+    Raises:
+      UserError: the mesh does not have this many devices.
+    """
+    data, fsdp = config.mesh.data, config.mesh.fsdp
+    devices = devices or abs(data * fsdp)
+    mesh = sharding.mesh_sizes(devices, data=data, fsdp=fsdp)
+    state = jax.eval_shape(
+        functools.partial(create_train_state, experiment.build_model(config)), jax.random.key(0)
+    )
+    shardings = sharding.state_shardings(AbstractMesh(tuple(mesh.values()), tuple(mesh)), state)
+    pairs = math.ceil(config.batch_size / (devices * config.accumulation_steps))
+    kept = sum(_KEPT[size.name] * size.total.activation_bytes for size in sizes)
+    return StepSize(
+        mesh,
+        pairs,
+        flops=2 * sum(_PASSES[size.name] * size.total.multiply_adds for size in sizes),
+        state_bytes=sharding.bytes_per_device(state, shardings),
+        activation_bytes=kept * pairs // batch,
+    )
 
 
 def bundle_sizes(path: Path, *, batch: int = 1) -> list[NetworkSize]:
@@ -205,6 +269,28 @@ def totals(sizes: Sequence[NetworkSize]) -> dict[str, dict[str, float]]:
             'activation_mb': round(size.total.activation_bytes / 1e6, 1),
         }
         for size in sizes
+    }
+
+
+def step_table(step: StepSize) -> str:
+    """A train step's needs as text."""
+    axes = ', '.join(f'{name}={size}' for name, size in step.mesh.items())
+    return (
+        f'\ntrain step on {math.prod(step.mesh.values())} devices ({axes})\n'
+        f'  a pair                {step.flops / 1e9:>14,.1f} GFLOP\n'
+        f'  state on a device     {step.state_bytes / 1e6:>14,.1f} MB\n'
+        f'  activations of {step.pairs:<7}{step.activation_bytes / 1e6:>14,.1f} MB'
+    )
+
+
+def step_totals(step: StepSize) -> dict[str, Any]:
+    """The same for the JSON line."""
+    return {
+        'mesh': step.mesh,
+        'pairs_per_device': step.pairs,
+        'gflop_per_pair': round(step.flops / 1e9, 2),
+        'state_mb_per_device': round(step.state_bytes / 1e6, 1),
+        'activation_mb_per_device': round(step.activation_bytes / 1e6, 1),
     }
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import optax
 from clu import metrics
 from flax import struct
 
-from apgan_jax import losses, optimizers
+from apgan_jax import losses, optimizers, sharding
 from apgan_jax.images import (
     ARCFACE_SIZE,
     arcface_window,
@@ -53,6 +54,8 @@ class TrainingModel:
       weights: of the losses.
       adversarial_kind: see `losses.discriminator_loss`.
       ema_decay: of the generator.
+      accumulation_steps: parts that a batch goes through the networks in; a part needs its share of
+        the activations' memory, and gradients and losses are means over the whole batch.
     """
 
     generator: Generator
@@ -63,6 +66,7 @@ class TrainingModel:
     weights: LossWeights
     adversarial_kind: str = 'bce'
     ema_decay: float = 0.999
+    accumulation_steps: int = 1
 
 
 class Judgement(NamedTuple):
@@ -107,52 +111,115 @@ def _empty_embedding(encoder: IdentityEncoder) -> IdentityEmbedding:
     return jax.tree.map(lambda array: jnp.zeros(array.shape, array.dtype), shapes)
 
 
+def jit_train_step(model: TrainingModel, mesh: jax.sharding.Mesh, shardings: TrainState) -> Any:
+    """`train_step` of a model for a mesh; it gives the old state's memory to the next state.
+
+    The next state lies as the old one did: XLA left to itself would choose for every array, and a
+    second program would be compiled for what it chose. Normalised kernels are gathered whole before
+    they are used: left to itself, XLA would rather split the work by channels and send activations.
+
+    Args:
+      model: fixed parts.
+      mesh: from `sharding.create_mesh`.
+      shardings: of the state, from `sharding.state_shardings`.
+
+    Returns:
+      What `jax.jit` makes of (state, encoder_params, batch) → (next state, metrics).
+    """
+    whole = sharding.replicated(mesh)
+    gather = functools.partial(jax.lax.with_sharding_constraint, shardings=whole)
+    return jax.jit(
+        functools.partial(train_step, model, gather=gather),
+        in_shardings=(shardings, whole, sharding.batch_sharding(mesh)),
+        out_shardings=(shardings, whole),
+        donate_argnums=0,
+    )
+
+
 def train_step(
-    model: TrainingModel, state: TrainState, encoder_params: Any, batch: Batch
+    model: TrainingModel,
+    state: TrainState,
+    encoder_params: Any,
+    batch: Batch,
+    *,
+    gather: Callable[[Any], Any] = lambda params: params,
 ) -> tuple[TrainState, metrics.Collection]:
     """Updates generator and discriminator from one batch.
 
-    One forward pass of each network serves both updates: what the discriminators say is pulled back
-    once with the gradient of their own loss and once with that of the generator's terms.
+    The kernels are normalised once, the parts of the batch go through the networks one after the
+    other, and the mean of their gradients goes back through the normalisation. So a step moves the
+    singular vectors, the average and the schedules once, however many parts its batch has;
+    `optax.MultiSteps` would see a step in every part, and move all but the parameters each time.
 
     Args:
       model: fixed parts.
       state: changed parts.
       encoder_params: of the identity encoder.
       batch: uint8 (n, size, size, 3) `source`, `target`, `boundary_map` and bool (n,) `same_image`.
+      gather: brings the normalised kernels to every device.
 
     Returns:
       (next state, metrics of this step).
+    """
+    generator_params, pull_generator, generator_spectral = jax.vjp(
+        lambda params: spectral_norm.normalise(params, state.generator_spectral),
+        state.generator_params,
+        has_aux=True,
+    )
+    discriminator_params, pull_discriminator, discriminator_spectral = jax.vjp(
+        lambda params: spectral_norm.normalise(params, state.discriminator_spectral),
+        state.discriminator_params,
+        has_aux=True,
+    )
+    gradients = functools.partial(
+        _gradients, model, gather(generator_params), gather(discriminator_params), encoder_params
+    )
+    generator_gradient, discriminator_gradient, values = _mean_over_parts(
+        gradients, batch, model.accumulation_steps
+    )
+    next_state = _apply_gradients(
+        model,
+        state,
+        *pull_generator(generator_gradient),
+        *pull_discriminator(discriminator_gradient),
+    )
+    return next_state.replace(
+        generator_spectral=generator_spectral, discriminator_spectral=discriminator_spectral
+    ), TrainMetrics.single_from_model_output(**values)
+
+
+def _gradients(
+    model: TrainingModel,
+    generator_params: Any,
+    discriminator_params: Any,
+    encoder_params: Any,
+    batch: Batch,
+) -> tuple[Any, Any, dict[str, jax.Array]]:
+    """Gradients by the normalised parameters of generator and discriminator, and the losses.
+
+    One forward pass of each network serves both updates: what the discriminators say is pulled back
+    once with the gradient of their own loss and once with that of the generator's terms.
     """
     source, target = normalise_image(batch['source']), normalise_image(batch['target'])
     boundary_map = normalise_boundary_map(batch['boundary_map'])
     embed = model.identity_encoder.embed
     source_identity = embed(encoder_params, arcface_window(source))
 
-    def swap(params: Any) -> tuple[jax.Array, spectral_norm.State]:
-        params, spectral = spectral_norm.normalise(params, state.generator_spectral)
-        swapped = generate(model.generator, params, target, boundary_map, source_identity)
-        return swapped, spectral
+    def swap(params: Any) -> jax.Array:
+        return generate(model.generator, params, target, boundary_map, source_identity)
 
-    def judge(params: Any, swapped: jax.Array) -> tuple[Judgement, spectral_norm.State]:
-        params, spectral = spectral_norm.normalise(params, state.discriminator_spectral)
-
+    def judge(params: Any, swapped: jax.Array) -> Judgement:
         def discriminate(image: jax.Array) -> Any:
             return model.discriminator.apply({'params': params}, image, boundary_map)
 
-        outputs = Judgement(discriminate(target), discriminate(swapped))
-        return outputs, spectral
+        return Judgement(discriminate(target), discriminate(swapped))
 
     def compare(swapped: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         vector = embed(encoder_params, arcface_window(swapped)).vector
         return _content_terms(model, swapped, target, vector, source_identity, batch['same_image'])
 
-    swapped, pull_generator, generator_spectral = jax.vjp(
-        swap, state.generator_params, has_aux=True
-    )
-    judgement, pull_judgement, discriminator_spectral = jax.vjp(
-        judge, state.discriminator_params, swapped, has_aux=True
-    )
+    swapped, pull_generator = jax.vjp(swap, generator_params)
+    judgement, pull_judgement = jax.vjp(judge, discriminator_params, swapped)
     discriminator_loss, to_discriminator = jax.value_and_grad(
         functools.partial(_discriminator_loss, model)
     )(judgement)
@@ -163,17 +230,31 @@ def train_step(
     _, from_judgement = pull_judgement(to_generator)
     (content_sum, compared), from_content = jax.value_and_grad(compare, has_aux=True)(swapped)
     (generator_gradient,) = pull_generator(from_judgement + from_content)
-
-    step_metrics = TrainMetrics.single_from_model_output(
-        generator=adversarial_sum + content_sum,
-        discriminator=discriminator_loss,
+    values = {
+        'generator': adversarial_sum + content_sum,
+        'discriminator': discriminator_loss,
         **terms,
         **compared,
-    )
-    next_state = _apply_gradients(model, state, generator_gradient, discriminator_gradient)
-    return next_state.replace(
-        generator_spectral=generator_spectral, discriminator_spectral=discriminator_spectral
-    ), step_metrics
+    }
+    return generator_gradient, discriminator_gradient, values
+
+
+def _mean_over_parts(function: Callable[[Batch], Any], batch: Batch, parts: int) -> Any:
+    """The mean of what `function` gives for equal parts of a batch, one after the other.
+
+    Every parts-th example makes a part: each device has its share of each, and none moves.
+    """
+    if parts == 1:
+        return function(batch)
+    split = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+
+    def add(total: Any, part: Batch) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, function(part)), None
+
+    first = jax.tree.map(lambda x: x[0], split)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, first))
+    total, _ = jax.lax.scan(add, zeros, split)
+    return jax.tree.map(lambda x: x / parts, total)
 
 
 def eval_step(

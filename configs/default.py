@@ -13,8 +13,11 @@ def get_config() -> ConfigDict:
     config.size = 128
     # Over all devices and processes.
     config.batch_size = 16
+    # Parts that a batch goes through the networks in, one after the other, to need less memory.
+    config.accumulation_steps = 1
     config.num_steps = 100_000
-    # Of the computation; parameters, statistics and losses are float32 always.
+    # 'float32' or 'bfloat16', of the two networks' layers; parameters, gradients, statistics and
+    # losses are float32 always.
     config.dtype = 'float32'
 
     config.generator = ConfigDict()
@@ -67,9 +70,24 @@ def get_config() -> ConfigDict:
     config.optimizer.ema_decay = 0.999
 
     config.data = ConfigDict()
+    # Parts of the pairs whose source is the target's photo, and another photo of the same person;
+    # the others show different people, as far as there are labels.
     config.data.same_image_share = 0.2
+    config.data.same_identity_share = 0.0
+    # Source and target at random, each for itself.
     config.data.mirror = True
-    config.data.num_threads = 2
+    # How far a source is changed at most, to both sides; 0: not at all. Brightness, contrast,
+    # saturation and scale are relative, rotation is in degrees, shift a part of the size.
+    config.data.source_jitter = ConfigDict()
+    config.data.source_jitter.brightness = 0.0
+    config.data.source_jitter.contrast = 0.0
+    config.data.source_jitter.saturation = 0.0
+    config.data.source_jitter.rotation = 0.0
+    config.data.source_jitter.scale = 0.0
+    config.data.source_jitter.shift = 0.0
+    # Corrupt records are skipped; more than this part of those read stops the run.
+    config.data.max_corrupt_share = 0.01
+    config.data.num_threads = 1
     # Pairs held ready.
     config.data.prefetch = 64
 
@@ -78,8 +96,36 @@ def get_config() -> ConfigDict:
     config.mesh.data = -1
     config.mesh.fsdp = 1
 
-    # Steps between log lines, and between checkpoints.
+    # For several processes where JAX does not recognise the cluster: host:port of process 0, how
+    # many, and which one this is. Cloud TPU, GKE, SLURM and Open MPI need none of them.
+    config.distributed = ConfigDict()
+    config.distributed.coordinator_address = ''
+    config.distributed.num_processes = 0
+    config.distributed.process_id = -1
+
+    # A bundle whose weights a new run starts from; '': random ones. See apgan_jax/warm_start.py.
+    config.init_from = ''
+    # And the discriminator's; '': NAME.discriminator.safetensors beside it, if there; 'none': anew.
+    config.init_discriminator_from = ''
+
+    config.evaluation = ConfigDict()
+    # Steps between evaluations with the averaged weights, pictures included; 0: none.
+    config.evaluation.every = 1_000
+    # A data set of people that training does not see; '': fixed pairs of data_dir, called so.
+    config.evaluation.data_dir = ''
+    # Of different people, always the same ones.
+    config.evaluation.num_pairs = 64
+    # Of them drawn.
+    config.evaluation.num_pictures = 8
+
+    config.watch = ConfigDict()
+    # Of one device, that utilisation is a share of; 0: the known ones' own, none on a CPU.
+    config.watch.peak_tflops = 0.0
+
+    # Steps between log lines.
     config.log_every = 50
+    # Most steps that a kill loses. Half as many lie between checkpoints, written in the background.
     config.checkpoint_every = 500
+    # How many of the newest checkpoints stay.
     config.keep_checkpoints = 3
     return config

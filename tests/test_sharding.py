@@ -1,28 +1,17 @@
-"""The mesh. Run as a program, this file prints the losses of two steps on all devices there are."""
+"""The mesh, several devices and several processes against one."""
 
-import functools
-import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import numpy as np
-import optax
 import pytest
-from faces import random_state
 from jax.sharding import AbstractMesh, PartitionSpec
+from small_step import ROOT, free_port, run, two_steps
 
 from apgan_jax import sharding
 from apgan_jax.errors import UserError
-from apgan_jax.losses import LossWeights
-from apgan_jax.models.discriminator import MultiScaleDiscriminator
-from apgan_jax.models.generator import Generator
-from apgan_jax.models.identity import load_identity_encoder
-from apgan_jax.train_step import TrainingModel, train_step
 
-ROOT = Path(__file__).resolve().parents[1]
 MESH = AbstractMesh((2, 4), ('data', 'fsdp'))
 
 
@@ -78,70 +67,130 @@ def test_sizes_that_do_not_fit_the_devices_are_refused(sizes):
         sharding.create_mesh(**sizes)
 
 
-def small_model():
-    """Trained by SGD: Adam amplifies the rounding of near-zero gradients."""
-    return TrainingModel(
-        generator=Generator(
-            size=16,
-            widths=(8, 16, 64),
-            id_resolutions=(4, 8),
-            pe_resolutions=(8, 16),
-            skip_resolutions=(4, 8, 16),
-            pe_hidden=4,
-            id_features=8,
-        ),
-        discriminator=MultiScaleDiscriminator(width=32, depth=2, num_scales=1),
-        identity_encoder=load_identity_encoder(),
-        generator_tx=optax.sgd(1e-3),
-        discriminator_tx=optax.sgd(1e-3),
-        weights=LossWeights(),
+@pytest.mark.parametrize('batch_size, accumulation_steps', [(6, 4), (8, 0), (0, 1)])
+def test_batches_that_cannot_be_spread_evenly_are_refused(batch_size, accumulation_steps):
+    with pytest.raises(UserError, match=rf'batch_size={batch_size}: .*={accumulation_steps};'):
+        sharding.local_batch_size(batch_size, accumulation_steps=accumulation_steps)
+
+
+def test_one_process_reads_the_whole_batch():
+    assert sharding.local_batch_size(16 * jax.device_count(), accumulation_steps=4) == (
+        16 * jax.device_count()
     )
 
 
-def random_batch():
-    rng = np.random.default_rng(0)
-    names = ('source', 'target', 'boundary_map')
-    batch = {name: rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8) for name in names}
-    return batch | {'same_image': np.array([True, False, False, True])}
-
-
-def losses_of_two_steps(**mesh_sizes):
-    """Losses by step, and how many arrays of the state are split."""
-    mesh = sharding.create_mesh(**mesh_sizes)
-    model = small_model()
-    state = random_state(model)
-    state = jax.device_put(state, sharding.state_shardings(mesh, state))
-    encoder_params = jax.device_put(model.identity_encoder.params, sharding.replicated(mesh))
-    batch = sharding.put_batch(random_batch(), sharding.batch_sharding(mesh))
-    step = jax.jit(functools.partial(train_step, model), donate_argnums=0)
-    rows = []
-    for _ in range(2):
-        state, step_metrics = step(state, encoder_params, batch)
-        rows.append({name: float(value) for name, value in step_metrics.compute().items()})
-    leaves = jax.tree.leaves(state)
-    split = sum(not leaf.sharding.is_fully_replicated for leaf in leaves)
-    return {'losses': rows, 'split': split}
-
-
-def test_four_devices_compute_the_losses_of_one():
-    flags = '--xla_force_host_platform_device_count=4'
-    environment = os.environ | {
-        'XLA_FLAGS': flags,
-        'JAX_PLATFORMS': 'cpu',
-        'PYTHONPATH': str(ROOT),
+def test_bytes_of_a_device():
+    state = {
+        'kernel': jax.ShapeDtypeStruct((3, 3, 64, 128), np.float32),
+        'bias': jax.ShapeDtypeStruct((128,), np.float32),
     }
-    process = subprocess.run(
-        [sys.executable, __file__], env=environment, capture_output=True, text=True, check=False
-    )
-    assert process.returncode == 0, process.stderr
-    four = json.loads(process.stdout.splitlines()[-1])
-    one = losses_of_two_steps()
-    assert four['devices'] == 4
-    assert four['split'] > 0
+    split = sharding.state_shardings(MESH, state)
+    assert sharding.bytes_per_device(state, split) == (9 * 64 * 128 // 4 + 128) * 4
+    whole = sharding.state_shardings(AbstractMesh((8, 1), ('data', 'fsdp')), state)
+    assert sharding.bytes_per_device(state, whole) == (9 * 64 * 128 + 128) * 4
+
+
+def test_collectives_are_counted_by_kind():
+    hlo = """
+      %all-reduce.1 = (f32[], f32[4]{0}) all-reduce(%a, %b), to_apply=%add
+      ROOT %x = f32[8]{0} all-gather-start(%all-reduce.1), dimensions={0}
+      %y = f32[8]{0} all-gather-done(%x), metadata={op_name="all-to-all(nothing)"}
+      %all-reduce.2 = f32[] all-reduce(%c), to_apply=%add
+    """
+    assert sharding.count_collectives(hlo) == {'all-gather': 1, 'all-reduce': 2}
+
+
+@pytest.fixture(scope='module')
+def one_device():
+    if jax.device_count() != 1:
+        pytest.skip('more than one device')
+    return two_steps()
+
+
+def assert_same_losses(result, one_device):
     for step in range(2):
-        assert four['losses'][step] == pytest.approx(one['losses'][step], rel=1e-5, abs=1e-5)
-    assert one['losses'][0] != one['losses'][1]
+        expected = pytest.approx(one_device['losses'][step], rel=1e-5)
+        assert result['losses'][step] == expected
 
 
-if __name__ == '__main__':
-    print(json.dumps(losses_of_two_steps(data=2, fsdp=2) | {'devices': jax.device_count()}))
+def test_one_device_has_nobody_to_talk_to(one_device):
+    assert one_device['collectives'] == {}
+    assert one_device['split'] == 0
+    assert one_device['losses'][0] != one_device['losses'][1]
+
+
+def test_four_devices_and_a_batch_in_two_parts_compute_the_losses_of_one(one_device):
+    (four,) = run([{'data': 2, 'fsdp': 2, 'accumulation_steps': 2}], devices=4)
+    assert four['devices'] == 4
+    assert_same_losses(four, one_device)
+    # The state stays where it was put, in the memory that it had, and one program does all steps.
+    assert four['split'] > 0
+    assert four['kept_shardings']
+    assert four['given_away']
+    assert four['programs'] == 1
+    assert four['bytes'] == four['expected_bytes'] < 0.7 * one_device['bytes']
+    # Kernels and gradients travel, examples do not.
+    assert set(four['collectives']) <= {'all-gather', 'all-reduce', 'reduce-scatter'}
+    assert {'all-gather', 'all-reduce'} <= set(four['collectives'])
+
+
+def test_two_processes_compute_the_losses_of_one(one_device):
+    address = {'coordinator_address': f'127.0.0.1:{free_port()}', 'num_processes': 2}
+    jobs = [
+        {'data': 2, 'fsdp': 2, 'distributed': address | {'process_id': number}}
+        for number in range(2)
+    ]
+    for result in run(jobs, devices=2):
+        assert (result['devices'], result['processes']) == (4, 2)
+        assert_same_losses(result, one_device)
+
+
+def test_the_step_of_a_tpu_slice_lowers_for_it_and_compiles_for_sixteen_devices():
+    # What is computed does not matter here: no time is spent to make it fast.
+    (result,) = run([{'tpu_v4': True}], devices=16, flags='--xla_backend_optimization_level=0')
+    assert result['bfloat16']
+    assert result['whole_kernel']
+    assert set(result['collectives']) <= {'all-gather', 'all-reduce', 'reduce-scatter'}
+    assert {'all-gather', 'all-reduce'} <= set(result['collectives'])
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ({'num_processes': 2}, 'no coordinator_address'),
+        ({'process_id': 0}, 'no coordinator_address'),
+        ({'coordinator_address': 'host'}, 'HOST:PORT'),
+    ],
+)
+def test_processes_that_could_not_meet_are_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        sharding.start_distributed(**arguments)
+
+
+START = 'from apgan_jax.sharding import *; start_distributed({}); print(jax.process_count())'
+
+
+def start(arguments=''):
+    command = [sys.executable, '-c', START.format(arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_machine_without_a_cluster_is_left_alone():
+    process = start()
+    assert (process.stdout, process.returncode) == ('1\n', 0), process.stderr
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ("coordinator_address='127.0.0.1:1'", 'Number of processes must be defined'),
+        (
+            "coordinator_address='127.0.0.1:1', num_processes=2, process_id=2",
+            'process_id < num_processes',
+        ),
+    ],
+)
+def test_what_jax_refuses_is_one_line(arguments, message):
+    last = start(arguments).stderr.splitlines()[-1]
+    assert last.startswith('apgan_jax.errors.UserError: config.distributed: coordinator_address=')
+    assert message in last

@@ -7,10 +7,19 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from apgan_jax.errors import UserError
 from apgan_jax.images import bilinear_upsample
 from apgan_jax.models.convolutions import Conv, depthwise_conv
-from apgan_jax.size_report import bundle_sizes, config_sizes, network_size, table, totals
-from configs import lite64, lite128, paper256, tiny
+from apgan_jax.size_report import (
+    bundle_sizes,
+    config_sizes,
+    network_size,
+    step_size,
+    step_table,
+    table,
+    totals,
+)
+from configs import lite64, lite128, paper256, tiny, tpu_v4
 
 
 class Depthwise(nn.Module):
@@ -165,3 +174,33 @@ def test_the_table_has_every_stage_and_the_totals_agree():
     generator = totals(sizes)['generator']
     assert generator['parameters'] == 337_835
     assert generator['gmac'] == round(generator_multiply_adds(tiny.get_config()) / 1e9, 4)
+
+
+def test_the_train_step_of_a_tpu_slice():
+    config = tpu_v4.get_config()
+    sizes = config_sizes(paper256.get_config(), batch=1)
+    step = step_size(config, sizes, batch=1)
+    assert step.mesh == {'data': 4, 'fsdp': 4}
+    assert step.pairs == 16
+    generator, discriminator, encoder = (size.total for size in sizes)
+    assert step.flops == 2 * (
+        3 * generator.multiply_adds + 7 * discriminator.multiply_adds + 3 * encoder.multiply_adds
+    )
+    # Parameters, two moments and, of the generator, the average: almost all of it is split by 4.
+    numbers = 4 * generator.parameters + 3 * discriminator.parameters
+    assert step.state_bytes == pytest.approx(4 * numbers / 4, rel=0.01)
+    assert step.activation_bytes == 16 * (
+        generator.activation_bytes + 2 * discriminator.activation_bytes + encoder.activation_bytes
+    )
+    config.accumulation_steps = 4
+    assert step_size(config, sizes, batch=1).activation_bytes == step.activation_bytes // 4
+
+
+def test_a_mesh_of_unknown_size_is_one_device_or_what_is_asked_for():
+    config = tiny.get_config()
+    sizes = config_sizes(config, batch=8)
+    assert step_size(config, sizes, batch=8).mesh == {'data': 1, 'fsdp': 1}
+    assert step_size(config, sizes, batch=8, devices=4).mesh == {'data': 4, 'fsdp': 1}
+    assert '4 devices (data=4, fsdp=1)' in step_table(step_size(config, sizes, batch=8, devices=4))
+    with pytest.raises(UserError, match='must multiply to the 3 devices'):
+        step_size(tpu_v4.get_config(), sizes, batch=8, devices=3)

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import traverse_util
 
 Params = Any
@@ -22,7 +23,7 @@ _EXEMPT = ('modulation_', 'to_rgb')
 _POINTWISE = 'shortcut/kernel'
 
 
-def is_normalised(path: str, value: jax.Array) -> bool:
+def is_normalised(path: str, value: jax.Array | np.ndarray) -> bool:
     """Whether a parameter ('a/b/kernel') is a convolution kernel that gets normalised."""
     return (
         path.endswith('kernel')
@@ -41,6 +42,8 @@ def init(params: Params, rng: jax.Array) -> State:
     }
 
 
+# On a TPU or GPU a product of float32 matrices is rounded to fewer bits by default.
+@jax.default_matmul_precision('float32')
 def normalise(params: Params, state: State, *, steps: int = 1) -> tuple[Params, State]:
     """Divides each convolution kernel by an estimate of its largest singular value.
 
