@@ -1,7 +1,7 @@
 """The exported model: generator, identity encoder, crop and model card in one safetensors file.
 
 The generator's kernels are the moving average with spectral normalisation folded in: a plain
-network without state.
+network without state. Only training needs the discriminator, so it is a file of its own.
 """
 
 import dataclasses
@@ -15,12 +15,14 @@ from flax import traverse_util
 from apgan_jax import safetensors_file
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import IdentityEncoder, identity_encoder_from_tensors
 
 FORMAT_VERSION = 1
 SHIPPED_BUNDLE = Path(__file__).parent / 'assets' / 'lite64.safetensors'
 _GENERATOR, _ENCODER = 'generator/', 'identity_encoder/'
+_DISCRIMINATOR, _SPECTRAL = 'discriminator/', 'spectral/'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +107,42 @@ def load_bundle(path: Path | None = None) -> Bundle:
     )
     _check_generator(bundle, path)
     return bundle
+
+
+def discriminator_file_of(path: Path) -> Path:
+    """Where a bundle's discriminator is looked for: NAME.discriminator.safetensors beside it."""
+    return Path(path).with_suffix('.discriminator.safetensors')
+
+
+def save_discriminator(path: Path, params: Any, spectral: spectral_norm.State) -> None:
+    """Writes what a warm start needs of a discriminator, float32.
+
+    Args:
+      path: of the file.
+      params: raw, not spectrally normalised.
+      spectral: their singular vectors, by the kernel's name.
+    """
+    tensors = _flatten(_DISCRIMINATOR, params)
+    tensors |= {_SPECTRAL + name: np.asarray(vector) for name, vector in spectral.items()}
+    safetensors_file.write(path, tensors, {'format_version': FORMAT_VERSION})
+
+
+def load_discriminator(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Reads what `save_discriminator` wrote.
+
+    Returns:
+      (raw parameters by name, singular vectors by the kernel's name).
+
+    Raises:
+      UserError: missing, or no discriminator.
+    """
+    tensors, _ = safetensors_file.read(path, 'discriminator')
+    params = _select(_DISCRIMINATOR, tensors)
+    if not params:
+        raise UserError(
+            f'{path}: holds no discriminator; give what --mode=export --with_discriminator wrote'
+        )
+    return params, _select(_SPECTRAL, tensors)
 
 
 def _generator_fields(generator: Generator) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ml_collections import config_flags
 from apgan_jax.compilation import use_compilation_cache
 from apgan_jax.errors import UserError
 from apgan_jax.memory import keep_memory
+from apgan_jax.preemption import PreemptedError
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _MODE = flags.DEFINE_enum('mode', 'train', ['train', 'export'], 'What to do.')
@@ -23,6 +24,11 @@ _WORKDIR = flags.DEFINE_string(
 )
 _OUTPUT = flags.DEFINE_string('output', None, 'The bundle to write (mode export).')
 _MODEL_CARD = flags.DEFINE_string('model_card', None, 'JSON to add to the bundle (mode export).')
+_WITH_DISCRIMINATOR = flags.DEFINE_bool(
+    'with_discriminator',
+    False,
+    'Also write OUTPUT.discriminator.safetensors, for --config.init_from (mode export).',
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -42,15 +48,26 @@ def _dispatch() -> None:
         if not (_OUTPUT.value and _WORKDIR.value):
             raise UserError('--mode=export needs --workdir=DIR and --output=FILE.safetensors')
         card = Path(_MODEL_CARD.value) if _MODEL_CARD.value else None
-        export(Path(_WORKDIR.value), Path(_OUTPUT.value), model_card=card)
+        export(
+            Path(_WORKDIR.value),
+            Path(_OUTPUT.value),
+            model_card=card,
+            with_discriminator=_WITH_DISCRIMINATOR.value,
+        )
         return
-    from apgan_jax.train import train_and_evaluate
-
     if _CONFIG.value is None:
         raise UserError('--config is missing; try --config=configs/tiny.py')
+    from apgan_jax.sharding import start_distributed
+    from apgan_jax.train import train_and_evaluate
+
+    start_distributed(**_CONFIG.value.distributed.to_dict())
     logging.info('devices: %s', jax.devices())
     platform.work_unit().set_task_status(f'process {jax.process_index()} trains')
-    train_and_evaluate(_CONFIG.value, _workdir())
+    try:
+        train_and_evaluate(_CONFIG.value, _workdir())
+    except PreemptedError as stop:
+        print(f'apgan_jax.main: {stop}', file=sys.stderr)
+        sys.exit(stop.exit_code)
 
 
 def _workdir() -> Path:
@@ -70,3 +87,6 @@ if __name__ == '__main__':
         # Of main, or of a config that flags could not load.
         print(f'apgan_jax.main: {error}', file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        # Ctrl-C before the first step, or a second one: see apgan_jax/preemption.py.
+        sys.exit('apgan_jax.main: interrupted; checkpoints that were complete stay')
