@@ -70,7 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument('--config', help='configs/lite128.py, or configs/ablations.py:adalin,lite64')
     model.add_argument('--bundle', type=Path, help='model file')
     info.add_argument('--batch', type=int, help="of the activation memory; the config's, or 1")
+    info.add_argument('--devices', type=int, help="of the train step; the config's mesh, or 1")
     info.set_defaults(run=_info)
+
+    report = commands.add_parser('report', help='a page of a training run, finished or not')
+    report.add_argument('workdir', type=Path, help='of the run')
+    report.add_argument('--output', type=Path, help='WORKDIR/report.html by default')
+    report.set_defaults(run=_report)
     return parser
 
 
@@ -152,8 +158,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     from apgan_jax import size_report
 
-    if options.batch is not None and options.batch < 1:
-        raise UserError(f'--batch {options.batch}: must be at least 1')
+    for name in ('batch', 'devices'):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UserError(f'--{name} {value}: must be at least 1')
+    step = None
     if options.bundle:
         batch = options.batch or 1
         sizes = size_report.bundle_sizes(options.bundle, batch=batch)
@@ -161,8 +170,20 @@ def _info(options: argparse.Namespace) -> int:
         config = _load_config(options.config)
         batch = options.batch or config.batch_size
         sizes = size_report.config_sizes(config, batch=batch)
+        step = size_report.step_size(config, sizes, batch=batch, devices=options.devices)
     print(size_report.table(sizes, batch))
-    print(json.dumps(size_report.totals(sizes)))
+    totals = size_report.totals(sizes)
+    if step:
+        print(size_report.step_table(step))
+        totals |= {'train_step': size_report.step_totals(step)}
+    print(json.dumps(totals))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from apgan_jax.report import write_report
+
+    print(write_report(options.workdir, options.output))
     return 0
 
 

@@ -25,8 +25,7 @@ def decode_image(data: bytes) -> np.ndarray | None:
     """
     if not data:
         return None
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def encode_image(image: np.ndarray, suffix: str, *, jpeg_quality: int = 95) -> bytes:

@@ -1,32 +1,31 @@
 """The training loop."""
 
-import dataclasses
+import contextlib
 import functools
-import time
 from pathlib import Path
 from typing import Any
 
 import grain
 import jax
-import numpy as np
-from clu import metrics, parameter_overview
+from clu import parameter_overview
 from ml_collections import ConfigDict
-from tensorboardX import SummaryWriter
-from tqdm import tqdm
 
 from apgan_jax import checkpointing, experiment, sharding
 from apgan_jax.data.pipeline import open_dataset, training_batches
 from apgan_jax.data.records import RecordDataset
 from apgan_jax.errors import UserError
+from apgan_jax.evaluation import Evaluator, load_pairs
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.monitoring import ProgressLog, program_flops
+from apgan_jax.preemption import PreemptedError, StopRequest
 from apgan_jax.train_step import (
     TrainingModel,
     TrainState,
     create_train_state,
     eval_step,
-    train_step,
+    jit_train_step,
 )
-
-_SHOWN = ('generator', 'discriminator', 'cos_source', 'cos_target', 'examples_per_second')
+from apgan_jax.warm_start import warm_start
 
 
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
@@ -40,7 +39,9 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
       The last state.
 
     Raises:
-      UserError: no data set, or one that does not fit the config or the checkpoint.
+      UserError: no data set, or one that does not fit the config or the checkpoint; or a number
+        that is not finite, in which case no checkpoint holds it.
+      PreemptedError: stopped by a signal, the checkpoint written.
     """
     workdir = Path(workdir)
     dataset = _open_fitting_dataset(config)
@@ -49,34 +50,49 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     model = experiment.build_model(config)
     manager = checkpointing.open_manager(
         workdir,
-        save_interval_steps=config.checkpoint_every,
+        most_steps_lost=config.checkpoint_every,
         max_to_keep=config.keep_checkpoints,
     )
-    state = _initial_state(config, model, mesh, manager, batches, dataset)
-    step_function = jax.jit(functools.partial(train_step, model), donate_argnums=0)
+    run = {
+        'batches': batches,
+        'crop_spec': dataset.crop_spec,
+        'config': config.to_dict(),
+        'inputs': _inputs(dataset, model),
+    }
+    state = _initial_state(config, model, mesh, manager, run)
+    train_step = jit_train_step(model, mesh, jax.tree.map(lambda array: array.sharding, state))
     judge = jax.jit(functools.partial(eval_step, model))
-    encoder_params = jax.device_put(model.identity_encoder.params, sharding.replicated(mesh))
-    save = functools.partial(
-        checkpointing.save,
-        manager,
-        batches=batches,
-        crop_spec=dataset.crop_spec,
-        config=config.to_dict(),
-    )
+    encoder_params = sharding.put_arrays(model.identity_encoder.params, sharding.replicated(mesh))
     first = int(state.step)
+    evaluate = _evaluator(config, model, mesh, dataset) if first < config.num_steps else None
     log = ProgressLog(workdir, first, config)
-    for step in range(first + 1, config.num_steps + 1):
-        batch = sharding.put_batch(next(batches), sharding.batch_sharding(mesh))
-        state, step_metrics = step_function(state, encoder_params, batch)
-        log.update(step_metrics)
-        if step % config.log_every == 0 or step == config.num_steps:
-            log.write(step, judge(state, encoder_params, batch))
-        save(step, state=state)
-    if first < config.num_steps and manager.latest_step() != config.num_steps:
-        save(config.num_steps, state=state, force=True)
-    manager.wait_until_finished()
-    manager.close()
-    log.close()
+    step = first
+    with contextlib.closing(log), contextlib.closing(manager), StopRequest() as stop:
+        for step in range(first + 1, config.num_steps + 1):
+            batch = sharding.put_batch(log.next_batch(batches), sharding.batch_sharding(mesh))
+            if step == first + 1:
+                traced = train_step.trace(state, encoder_params, batch)
+                log.step_flops = program_flops(traced.jaxpr.jaxpr)
+            state, step_metrics = train_step(state, encoder_params, batch)
+            log.update(step, step_metrics)
+            finished = step == config.num_steps
+            if step % config.log_every == 0 or finished:
+                judged = judge(state, encoder_params, batch)
+                log.write(step, judged, corrupt_records=dataset.corrupt.num_skipped)
+            last = stop.reached(manager, step) or finished
+            if last or manager.should_save(step):
+                log.require_finite(step, state)
+            checkpointing.save(manager, step, state=state, **run, force=last)
+            # After the save, and not at all when somebody waits for this process to stop.
+            if evaluate and (finished or (step % config.evaluation.every == 0 and not last)):
+                log.require_finite(step, state)
+                with log.timer.paused():
+                    log.write_evaluation(step, evaluate(state, encoder_params))
+            if last:
+                break
+        manager.wait_until_finished()
+    if step < config.num_steps:
+        raise PreemptedError(step, stop.number)
     return state
 
 
@@ -94,19 +110,39 @@ def _open_fitting_dataset(config: ConfigDict) -> RecordDataset:
 
 
 def _batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIterator:
-    if config.batch_size % jax.device_count():
-        raise UserError(
-            f'config.batch_size={config.batch_size}: must be divisible by the '
-            f'{jax.device_count()} devices'
-        )
     return training_batches(
         dataset,
-        batch_size=config.batch_size // jax.process_count(),
+        batch_size=sharding.local_batch_size(
+            config.batch_size, accumulation_steps=config.accumulation_steps
+        ),
         seed=config.seed,
         options=experiment.pair_options(config),
         num_threads=config.data.num_threads,
         prefetch=config.data.prefetch,
         shard=(jax.process_index(), jax.process_count()),
+        max_corrupt_share=config.data.max_corrupt_share,
+    )
+
+
+def _evaluator(
+    config: ConfigDict, model: TrainingModel, mesh: jax.sharding.Mesh, dataset: RecordDataset
+) -> Evaluator | None:
+    if not config.evaluation.every:
+        return None
+    return Evaluator(
+        model,
+        load_pairs(config, dataset),
+        mesh=mesh,
+        batch_size=config.batch_size,
+        num_pictures=config.evaluation.num_pictures,
+    )
+
+
+def _inputs(dataset: RecordDataset, model: TrainingModel) -> checkpointing.RunInputs:
+    return checkpointing.RunInputs(
+        records=len(dataset),
+        record_bytes=sum(path.stat().st_size for path in dataset.data_dir.glob('*.tfrecord-*')),
+        identity_encoder=model.identity_encoder.sha256,
     )
 
 
@@ -115,8 +151,7 @@ def _initial_state(
     model: TrainingModel,
     mesh: jax.sharding.Mesh,
     manager: Any,
-    batches: grain.DatasetIterator,
-    dataset: RecordDataset,
+    run: dict[str, Any],
 ) -> TrainState:
     """The latest checkpoint's state, or a new one, laid out on the mesh."""
     create = functools.partial(create_train_state, model)
@@ -126,52 +161,31 @@ def _initial_state(
     shardings = sharding.state_shardings(mesh, abstract)
     if manager.latest_step() is None:
         state = jax.jit(create, out_shardings=shardings)(rng)
-        print(parameter_overview.get_parameter_overview(state.generator_params), flush=True)
-        return state
+        return _warm_started(config, model, run['crop_spec'], state)
     abstract = jax.tree.map(
         lambda array, where: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=where),
         abstract,
         shardings,
     )
     print(f'resuming from step {manager.latest_step()} of {manager.directory}', flush=True)
-    return checkpointing.restore(
-        manager, abstract_state=abstract, batches=batches, crop_spec=dataset.crop_spec
-    )
+    state, changes = checkpointing.restore(manager, abstract_state=abstract, **run)
+    if changes:
+        print(f'changed since then, on purpose? {", ".join(changes)}', flush=True)
+    return state
 
 
-@dataclasses.dataclass
-class ProgressLog:
-    """Progress bar and TensorBoard scalars."""
-
-    workdir: Path
-    first_step: int
-    config: ConfigDict
-
-    def __post_init__(self) -> None:
-        self._writer = SummaryWriter(str(self.workdir / 'tensorboard'), flush_secs=10)
-        self._bar = tqdm(total=self.config.num_steps, initial=self.first_step, unit='step')
-        self._pending: list[metrics.Collection] = []
-        self._since = time.perf_counter()
-
-    def update(self, step_metrics: metrics.Collection) -> None:
-        """Takes the metrics of one step; does not wait for the device."""
-        self._pending.append(step_metrics)
-        self._bar.update()
-
-    def write(self, step: int, judged: dict[str, Any]) -> None:
-        """Writes means since the last call and what `eval_step` said."""
-        fetched = jax.device_get(self._pending)
-        merged = functools.reduce(metrics.Collection.merge, fetched).compute()
-        elapsed = time.perf_counter() - self._since
-        values = {name: float(np.asarray(value)) for name, value in merged.items()}
-        values |= {name: float(judged[name]) for name in ('cos_source', 'cos_target')}
-        values['examples_per_second'] = len(fetched) * self.config.batch_size / elapsed
-        for name, value in values.items():
-            self._writer.add_scalar(f'train/{name}', value, step)
-        self._bar.set_postfix({name: f'{values[name]:.3g}' for name in _SHOWN})
-        self._pending, self._since = [], time.perf_counter()
-
-    def close(self) -> None:
-        """Ends the bar and flushes the scalars."""
-        self._bar.close()
-        self._writer.close()
+def _warm_started(
+    config: ConfigDict, model: TrainingModel, crop_spec: CropSpec, state: TrainState
+) -> TrainState:
+    """The new state with the weights of `config.init_from`, if it names a bundle."""
+    if config.init_from:
+        state, report = warm_start(
+            state,
+            bundle_file=Path(config.init_from),
+            discriminator_file=config.init_discriminator_from,
+            identity_encoder=model.identity_encoder,
+            crop_spec=crop_spec,
+        )
+        print('\n'.join(report), flush=True)
+    print(parameter_overview.get_parameter_overview(state.generator_params), flush=True)
+    return state

@@ -1,0 +1,305 @@
+"""Evaluation while training: fixed pairs, swapped with the generator's moving average.
+
+The pairs come from `config.evaluation.data_dir`, faces that training does not see, and the numbers
+are then called `heldout/…`. Without that folder they are pairs of the training set, and called so:
+`train_pairs/…`. Everything is measured on the generator's own picture before blending (eq. 13).
+"""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from apgan_jax import experiment, losses, sharding
+from apgan_jax.data.records import CorruptRecordError, FaceRecord, RecordDataset
+from apgan_jax.errors import UserError
+from apgan_jax.images import (
+    arcface_window,
+    image_grid,
+    normalise_boundary_map,
+    normalise_image,
+    to_uint8,
+)
+from apgan_jax.metrics.identity import SFace, cosine
+from apgan_jax.metrics.networks import data_folder
+from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator, pose_distance
+from apgan_jax.metrics.ssim import ssim
+from apgan_jax.models import spectral_norm
+from apgan_jax.models.generator import generate
+from apgan_jax.train_step import TrainingModel
+
+HELDOUT, TRAIN_PAIRS = 'heldout', 'train_pairs'
+# Of the order in which records become pairs: the same pairs in every run, whatever its seed.
+_SEED = 0
+
+# Swapped pictures (n, size, size, 3) → (n,) by name.
+Measure = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationPairs:
+    """Fixed pairs of different people.
+
+    Attributes:
+      name: `HELDOUT` or `TRAIN_PAIRS`.
+      source: RGB uint8 (n, size, size, 3).
+      target: the same.
+      boundary_map: of the target, the same.
+      landmarks: of the target, float32 (n, 478, 2), pixels.
+    """
+
+    name: str
+    source: np.ndarray
+    target: np.ndarray
+    boundary_map: np.ndarray
+    landmarks: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+      name: of the pairs.
+      values: (n,) float by measure: `encoder_source`, `encoder_target`, `sface_source`,
+        `sface_target` (cosines), `ssim`, `pose_degrees`; without those whose network is missing.
+      pictures: RGB uint8, one row a pair: source, target, boundary map, swapped.
+    """
+
+    name: str
+    values: dict[str, np.ndarray]
+    pictures: np.ndarray
+
+    def means(self) -> dict[str, float]:
+        """Means over the pairs."""
+        return {name: float(np.mean(values)) for name, values in self.values.items()}
+
+    def cosines(self) -> dict[str, np.ndarray]:
+        """The values that are cosines, by name."""
+        return {k: v for k, v in self.values.items() if k.endswith(('_source', '_target'))}
+
+
+def load_pairs(config: ConfigDict, training: RecordDataset) -> EvaluationPairs:
+    """The pairs that a config asks for.
+
+    Args:
+      config: see configs/default.py.
+      training: the data set that training reads.
+
+    Raises:
+      UserError: the data set of `config.evaluation.data_dir` is missing, is cropped otherwise than
+        the config wants, or holds only one person.
+    """
+    folder = config.evaluation.data_dir
+    if not folder:
+        return choose_pairs(training, config.evaluation.num_pairs, name=TRAIN_PAIRS)
+    dataset = RecordDataset(Path(folder), 'train')
+    experiment.crop_spec(config).require_equal(
+        dataset.crop_spec, here='the config', there=f'config.evaluation.data_dir={folder}'
+    )
+    seen = Path(folder).resolve() == training.data_dir.resolve()
+    name = TRAIN_PAIRS if seen else HELDOUT
+    return choose_pairs(dataset, config.evaluation.num_pairs, name=name)
+
+
+def choose_pairs(dataset: RecordDataset, count: int, *, name: str) -> EvaluationPairs:
+    """At most `count` pairs of different people, always the same ones of a data set.
+
+    Args:
+      dataset: what to take them from; people without a label count as different from everybody.
+      count: pairs, each with another target.
+      name: of the pairs.
+
+    Raises:
+      UserError: there are no two people.
+    """
+    order = np.random.default_rng(_SEED).permutation(len(dataset))
+    faces = list(_readable(dataset, order[: 2 * count]))
+    pairs = []
+    for number, target in enumerate(faces[:count]):
+        others = filter(target.is_somebody_else, faces[number + 1 :] + faces[:number])
+        pairs += [(source, target) for source in itertools.islice(others, 1)]
+    if not pairs:
+        raise UserError(
+            f'{dataset.data_dir}: no two records of different people to evaluate on; add photos or '
+            'set --config.evaluation.every=0'
+        )
+    sources, targets = zip(*pairs, strict=True)
+    return EvaluationPairs(
+        name=name,
+        source=np.stack([face.image for face in sources]),
+        target=np.stack([face.image for face in targets]),
+        boundary_map=np.stack([face.boundary_map for face in targets]),
+        landmarks=np.stack([face.landmarks for face in targets]),
+    )
+
+
+class _Face(NamedTuple):
+    image: np.ndarray
+    boundary_map: np.ndarray
+    landmarks: np.ndarray
+    identity: str
+    file_name: str
+
+    def is_somebody_else(self, other: Self) -> bool:
+        """People without a label are all different."""
+        return self.file_name != other.file_name and (
+            not self.identity or self.identity != other.identity
+        )
+
+
+def _readable(dataset: RecordDataset, numbers: np.ndarray) -> Iterator[_Face]:
+    for number in numbers:
+        # Training counts and names damaged records; here another one does as well.
+        with contextlib.suppress(CorruptRecordError):
+            face = FaceRecord.parse(dataset[int(number)])
+            image, boundary_map = face.decode_image(), face.decode_boundary_map()
+            yield _Face(image, boundary_map, face.landmarks, face.identity, face.file_name)
+
+
+class Evaluator:
+    """Swaps and measures the pairs.
+
+    Args:
+      model: fixed parts of training.
+      pairs: to evaluate on.
+      mesh: of training.
+      batch_size: pairs at a time; the mesh's devices divide it.
+      num_pictures: pairs that are drawn.
+    """
+
+    def __init__(
+        self,
+        model: TrainingModel,
+        pairs: EvaluationPairs,
+        *,
+        mesh: jax.sharding.Mesh,
+        batch_size: int,
+        num_pictures: int,
+    ) -> None:
+        self.pairs = pairs
+        self._num_pictures = num_pictures
+        self._swap = jax.jit(
+            functools.partial(swap_pairs, model), out_shardings=sharding.replicated(mesh)
+        )
+        spread = sharding.batch_sharding(mesh)
+        # The last batch is filled up with the first pairs: one shape, one program.
+        numbers = np.arange(-(-len(pairs) // batch_size) * batch_size) % len(pairs)
+        self._batches = [
+            sharding.put_arrays(
+                {name: getattr(pairs, name)[part] for name in ('source', 'target', 'boundary_map')},
+                spread,
+            )
+            for part in np.split(numbers, len(numbers) // batch_size)
+        ]
+
+    @functools.cached_property
+    def _measures(self) -> list[Measure]:
+        return host_measures(self.pairs)
+
+    def __call__(self, state: Any, encoder_params: Any) -> Evaluation:
+        """Evaluates a `TrainState`; every process must call it, the first one has all values."""
+        outputs = [
+            self._swap(state.generator_ema_params, state.generator_spectral, encoder_params, batch)
+            for batch in self._batches
+        ]
+        parts = jax.device_get(outputs)
+        values = {
+            name: np.concatenate([part[name] for part in parts])[: len(self.pairs)]
+            for name in parts[0]
+        }
+        swapped = values.pop('swapped')
+        if jax.process_index() == 0:
+            for measure in self._measures:
+                values |= measure(swapped)
+        return Evaluation(self.pairs.name, values, self._draw(swapped))
+
+    def _draw(self, swapped: np.ndarray) -> np.ndarray:
+        pairs = self.pairs
+        columns = (pairs.source, pairs.target, pairs.boundary_map, swapped)
+        return image_grid(
+            [np.stack(row) for row in zip(*columns, strict=True)][: self._num_pictures]
+        )
+
+
+def swap_pairs(
+    model: TrainingModel,
+    ema_params: Any,
+    spectral: spectral_norm.State,
+    encoder_params: Any,
+    batch: dict[str, jax.Array],
+) -> dict[str, jax.Array]:
+    """Swaps a batch and compares identities by the training encoder.
+
+    Args:
+      model: fixed parts.
+      ema_params: the generator's averaged raw parameters.
+      spectral: its spectral-norm state.
+      encoder_params: of the identity encoder.
+      batch: uint8 (n, size, size, 3) `source`, `target` and `boundary_map`.
+
+    Returns:
+      `swapped` uint8 (n, size, size, 3), `encoder_source` and `encoder_target` float32 (n,).
+    """
+    embed = functools.partial(model.identity_encoder.embed, encoder_params)
+    target = normalise_image(batch['target'])
+    identity = embed(arcface_window(normalise_image(batch['source'])))
+    # The average's singular vectors are close to the raw kernels': two iterations find them.
+    params, _ = spectral_norm.normalise(ema_params, spectral, steps=2)
+    boundary_map = normalise_boundary_map(batch['boundary_map'])
+    swapped = generate(model.generator, params, target, boundary_map, identity)
+    vector = embed(arcface_window(swapped)).vector
+    target_vector = embed(arcface_window(target)).vector
+    return {
+        'swapped': to_uint8(swapped),
+        'encoder_source': losses.cosine_similarity(vector, identity.vector),
+        'encoder_target': losses.cosine_similarity(vector, target_vector),
+    }
+
+
+def host_measures(pairs: EvaluationPairs) -> list[Measure]:
+    """SSIM to the target, SFace and pose; what lacks its network is left out and named."""
+    measures: list[Measure] = [functools.partial(_ssim, pairs)]
+    for name, build in (('SFace', _sface), ('pose', _pose)):
+        try:
+            measures.append(build(pairs))
+        except UserError as error:
+            tqdm.write(f'evaluation without {name}: {error}')
+    return measures
+
+
+def _ssim(pairs: EvaluationPairs, swapped: np.ndarray) -> dict[str, np.ndarray]:
+    return {'ssim': np.array([ssim(a, b) for a, b in zip(pairs.target, swapped, strict=True)])}
+
+
+def _sface(pairs: EvaluationPairs) -> Measure:
+    network = SFace()
+    source, target = network.embed(pairs.source), network.embed(pairs.target)
+
+    def measure(swapped: np.ndarray) -> dict[str, np.ndarray]:
+        vectors = network.embed(swapped)
+        return {'sface_source': cosine(vectors, source), 'sface_target': cosine(vectors, target)}
+
+    return measure
+
+
+def _pose(pairs: EvaluationPairs) -> Measure:
+    network = PoseEstimator(data_folder() / WEIGHTS)
+
+    def angles(pictures: np.ndarray) -> np.ndarray:
+        both = zip(pictures, pairs.landmarks, strict=True)
+        return np.stack([network.angles(picture, landmarks) for picture, landmarks in both])
+
+    target = angles(pairs.target)
+    return lambda swapped: {'pose_degrees': pose_distance(angles(swapped), target)}

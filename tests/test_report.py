@@ -1,0 +1,153 @@
+"""The page of a run: made of event files with known contents, and of four steps of training."""
+
+import base64
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from tensorboardX import SummaryWriter
+
+from apgan_jax import cli, report
+from apgan_jax.errors import UserError
+from apgan_jax.image_files import decode_image
+from apgan_jax.train import train_and_evaluate
+from configs import tiny
+
+
+def session(workdir, first_step, values, *, name='', texts=()):
+    """Writes one event file: scalars {(tag, step): value}, texts of (tag, step, text)."""
+    writer = SummaryWriter(
+        str(workdir / 'tensorboard'), purge_step=first_step, filename_suffix=name
+    )
+    for (tag, step), value in values.items():
+        writer.add_scalar(tag, value, step)
+    for tag, step, text in texts:
+        writer.add_text(tag, text, step)
+    writer.close()
+
+
+def charts(page):
+    """{title: number of lines} of the page's figures, each a well-formed SVG."""
+    found = {}
+    for title, svg in re.findall(r'<figcaption>([^<]*).*?</figcaption>.*?(<svg.*?</svg>)', page):
+        lines = [x for x in ElementTree.fromstring(svg) if x.tag in ('polyline', 'circle')]
+        found[title] = len(lines)
+    return found
+
+
+def test_the_later_session_holds_and_drops_what_is_after_its_start(tmp_path):
+    session(tmp_path, 1, {('train/style', step): 1.0 for step in (10, 20, 30, 40)}, name='.1')
+    session(tmp_path, 21, {('train/style', step): 2.0 for step in (30,)}, name='.2')
+    log = report.read_run(tmp_path)
+    assert log.scalars['train/style'] == {10: 1.0, 20: 1.0, 30: 2.0}
+    assert (log.sessions, log.last_step) == (2, 30)
+
+
+def test_a_record_that_is_being_written_ends_the_file(tmp_path):
+    session(tmp_path, 1, {('train/style', step): float(step) for step in (1, 2, 3)})
+    (path,) = (tmp_path / 'tensorboard').iterdir()
+    data = path.read_bytes()
+    for cut in (1, 20, 30):
+        path.write_bytes(data[:-cut])
+        assert report.read_run(tmp_path).scalars['train/style'] == {1: 1.0, 2: 2.0}
+    path.write_bytes(data[:5])
+    report.render(report.read_run(tmp_path), title='nothing yet')
+
+
+@pytest.mark.parametrize(
+    'low, high, expected',
+    [(0, 1, [0, 0.5, 1.0]), (0, 4, [0, 1, 2, 3, 4]), (-0.3, 0.5, [-0.2, 0.0, 0.2, 0.4])],
+)
+def test_ticks_are_round_and_inside(low, high, expected):
+    assert report.ticks(low, high) == pytest.approx(expected)
+
+
+def test_many_points_become_means_and_infinite_ones_nothing():
+    assert report.thin({2: 4.0, 1: 2.0, 3: float('nan'), 4: 6.0, 5: 8.0}, most=2) == [
+        (1.5, 3.0),
+        (4.5, 7.0),
+    ]
+    assert len(report.thin(dict.fromkeys(range(100_000), 0.0))) <= 600
+
+
+def test_a_curve_goes_through_its_points():
+    svg = ElementTree.fromstring(report.curves_svg({'a': {0: 0.0, 10: 1.0, 20: 0.0}}))
+    (line,) = (x for x in svg if x.tag == 'polyline')
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, p.split(',')) for p in line.get('points').split())
+    assert x1 - x0 == pytest.approx(x2 - x1)
+    assert y0 == y2 > y1
+    assert min(x0, y1) >= 0
+    assert max(x2, y0) <= 440
+
+
+def test_charts_warnings_and_config_are_on_the_page(tmp_path):
+    values = {
+        (f'{tag}', step): 0.1 * step
+        for step in (1, 2)
+        for tag in ('train/cos_source', 'train/cos_target', 'train/style', 'train_pairs/ssim')
+    }
+    values['train/occlusion', 2] = float('nan')
+    texts = [('warnings/copies_target', 2, 'look <here>'), ('config', 1, '{"num_steps": 2000}')]
+    session(tmp_path, 1, values, texts=texts)
+    page = report.render(report.read_run(tmp_path), title='a & b')
+    assert charts(page) == {'cos': 2, 'style': 1, 'ssim': 1}
+    assert '<b>copies target</b><br>look &lt;here&gt;' in page
+    assert 'step 2 of 2,000' in page
+    assert '<title>a &amp; b</title>' in page
+    assert 'synthetic' in page
+
+
+def test_no_run_and_no_page_are_refused_in_one_line(tmp_path, capsys):
+    assert cli.main(['report', str(tmp_path)]) == 1
+    assert re.fullmatch(r'apgan report: .*holds no tensorboard/ files.*\n', capsys.readouterr().err)
+    session(tmp_path, 1, {('train/style', 1): 1.0})
+    with pytest.raises(UserError, match=r'must end in \.html'):
+        report.write_report(tmp_path, tmp_path / 'model.safetensors')
+    with pytest.raises(UserError, match='no such folder'):
+        report.write_report(tmp_path, tmp_path / 'none' / 'a.html')
+
+
+@pytest.fixture(scope='module')
+def workdir(built_dataset, tmp_path_factory):
+    """Four steps, evaluated after the second and the fourth."""
+    config = tiny.get_config()
+    config.data_dir = str(built_dataset.folder)
+    config.num_steps = 4
+    config.log_every = 1
+    config.evaluation.every = 2
+    config.evaluation.num_pairs = 6
+    config.evaluation.num_pictures = 3
+    workdir = tmp_path_factory.mktemp('run')
+    train_and_evaluate(config, workdir)
+    return workdir
+
+
+def test_training_writes_scalars_pictures_and_histograms(workdir):
+    log = report.read_run(workdir)
+    assert set(log.scalars['train/style']) == {1, 2, 3, 4}
+    # The first step compiles: it has no speed.
+    assert set(log.scalars['speed/data_wait_share']) == {2, 3, 4}
+    assert all(0 <= share <= 1 for share in log.scalars['speed/data_wait_share'].values())
+    assert all(value > 0 for value in log.scalars['speed/gflops_per_second'].values())
+    for name in ('encoder_source', 'encoder_target', 'ssim'):
+        assert set(log.scalars[f'train_pairs/{name}']) == {2, 4}
+    assert all(-1 <= v <= 1 for v in log.scalars['train_pairs/encoder_target'].values())
+    _, counts = log.histograms['train_pairs/pairs/encoder_source'][4]
+    assert sum(counts) == 6
+    assert list(log.pictures) == ['train_pairs/pictures']
+    for encoded in log.pictures['train_pairs/pictures'].values():
+        assert decode_image(encoded).shape == (3 * 64, 4 * 64, 3)
+
+
+def test_the_page_of_a_training_run_needs_nothing_else(workdir, capsys):
+    assert cli.main(['report', str(workdir)]) == 0
+    assert capsys.readouterr().out == f'{workdir / "report.html"}\n'
+    page = (workdir / 'report.html').read_text()
+    assert not re.search(r'(src|href)="(?!data:)|url\(|<script|@import', page)
+    pictures = re.findall(r'base64,([^"]+)"', page)
+    assert [decode_image(base64.b64decode(p)).shape for p in pictures] == [(192, 256, 3)] * 2
+    drawn = charts(page)
+    assert {'cos', 'encoder', 'ssim', 'style', 'examples per second'} <= set(drawn)
+    assert drawn['encoder: number of pairs by cosine, step 4'] == 2
+    assert 'step 4 of 4' in page
+    assert '"num_steps": 4' in page.replace('&quot;', '"')
