@@ -796,7 +796,7 @@ def test_normalised_kernels_have_a_norm_of_1_after_training(run, network, kernel
 
 def test_an_exported_bundle_generates_what_power_iteration_converges_to(run, networks, tmp_path):
     state, config = run.states[CALM_STEPS], small_config()
-    manager = checkpointing.open_manager(tmp_path, save_interval_steps=1, max_to_keep=1)
+    manager = checkpointing.open_manager(tmp_path, most_steps_lost=1, max_to_keep=1)
     checkpointing.save(
         manager,
         CALM_STEPS,
@@ -804,6 +804,7 @@ def test_an_exported_bundle_generates_what_power_iteration_converges_to(run, net
         batches=iter(grain.MapDataset.range(1).to_iter_dataset()),
         crop_spec=CropSpec(size=8),
         config=config.to_dict(),
+        inputs=checkpointing.RunInputs(1, 1, 'none'),
     )
     manager.close()
     export.export(tmp_path, tmp_path / 'small.safetensors')
