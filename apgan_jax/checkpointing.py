@@ -27,7 +27,7 @@ import grain
 import jax
 import orbax.checkpoint as ocp
 
-from apgan_jax.errors import UserError
+from apgan_jax.errors import UserError, first_line
 from apgan_jax.face.alignment import CropSpec
 
 # A name stands for itself and all that is under it.
@@ -47,6 +47,8 @@ _FREE = (
     'checkpoint_every',
     'keep_checkpoints',
 )
+# What Orbax says of arrays that are missing, too many, or of another shape.
+_OTHER_LAYOUT = ('structures do not match', 'not compatible with the stored shape')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +153,10 @@ def restore(
     batches.start_prefetch()
     free = (*_FREE, 'num_steps') if not config['optimizer']['decay_steps'] else _FREE
     new_course = {name: change for name, change in changes.items() if not _is_under(name, free)}
-    return restored['state'], [_listed({name: new_course[name]}) for name in new_course]
+    reported = [_listed({name: new_course[name]}) for name in new_course]
+    if 'init_from' in changes and config['init_from']:
+        reported.append(f'init_from {config["init_from"]} (ignored: only a new run starts from it)')
+    return restored['state'], reported
 
 
 def restore_for_export(workdir: Path) -> tuple[Any, CropSpec, dict[str, Any], int]:
@@ -200,14 +205,14 @@ def _restore(manager: Any, step: int, **items: Any) -> Any:
     try:
         return manager.restore(step, args=ocp.args.Composite(**items))
     except (ValueError, OSError, KeyError) as error:
+        found = f'{manager.directory}/{step}: cannot be read ({first_line(error)})'
+        if isinstance(error, KeyError) or any(text in str(error) for text in _OTHER_LAYOUT):
+            raise UserError(
+                f'{found}: it is of another version; go on with that one, or use another --workdir'
+            ) from error
         raise UserError(
-            f'{manager.directory}/{step}: cannot be read by this version ({_first_line(error)}); '
-            'remove that folder to go on from the one before it'
+            f'{found}: it is damaged; move that folder away to go on from the one before it'
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200]
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

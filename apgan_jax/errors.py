@@ -1,5 +1,7 @@
 """The one exception that users are meant to see."""
 
+_LONGEST_LINE = 200
+
 
 class UserError(Exception):
     """A mistake or a missing part that the user can mend.
@@ -7,3 +9,9 @@ class UserError(Exception):
     The message is one line: the value found, the rule it breaks, the remedy. Entry points print it
     without a traceback and exit with a status other than 0.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What somebody else's exception says, in one line; its type where it says nothing."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:_LONGEST_LINE]

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -18,23 +18,15 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from apgan_jax import experiment, losses, sharding
+from apgan_jax import experiment, sharding
 from apgan_jax.data.records import CorruptRecordError, FaceRecord, RecordDataset
-from apgan_jax.errors import UserError
-from apgan_jax.images import (
-    arcface_window,
-    image_grid,
-    normalise_boundary_map,
-    normalise_image,
-    to_uint8,
-)
+from apgan_jax.errors import UserError, first_line
+from apgan_jax.images import image_grid
 from apgan_jax.metrics.identity import SFace, cosine
 from apgan_jax.metrics.networks import data_folder
 from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator, pose_distance
 from apgan_jax.metrics.ssim import ssim
-from apgan_jax.models import spectral_norm
-from apgan_jax.models.generator import generate
-from apgan_jax.train_step import TrainingModel
+from apgan_jax.train_step import TrainingModel, swap_pairs
 
 HELDOUT, TRAIN_PAIRS = 'heldout', 'train_pairs'
 # Of the order in which records become pairs: the same pairs in every run, whatever its seed.
@@ -125,11 +117,16 @@ def choose_pairs(dataset: RecordDataset, count: int, *, name: str) -> Evaluation
       UserError: there are no two people.
     """
     order = np.random.default_rng(_SEED).permutation(len(dataset))
-    faces = list(_readable(dataset, order[: 2 * count]))
+    unread = _readable(dataset, order)
+    faces = list(itertools.islice(unread, 2 * count))
     pairs = []
     for number, target in enumerate(faces[:count]):
-        others = filter(target.is_somebody_else, faces[number + 1 :] + faces[:number])
-        pairs += [(source, target) for source in itertools.islice(others, 1)]
+        source = next(filter(target.is_somebody_else, faces[number + 1 :] + faces[:number]), None)
+        if source is None:
+            # All of them show one person. Whoever comes next will do for the other targets too.
+            source = next(filter(target.is_somebody_else, unread), None)
+            faces += [source] if source else []
+        pairs += [(source, target)] if source else []
     if not pairs:
         raise UserError(
             f'{dataset.data_dir}: no two records of different people to evaluate on; add photos or '
@@ -160,11 +157,14 @@ class _Face(NamedTuple):
 
 
 def _readable(dataset: RecordDataset, numbers: np.ndarray) -> Iterator[_Face]:
+    shape = (dataset.crop_spec.size, dataset.crop_spec.size, 3)
     for number in numbers:
         # Training counts and names damaged records; here another one does as well.
         with contextlib.suppress(CorruptRecordError):
             face = FaceRecord.parse(dataset[int(number)])
-            image, boundary_map = face.decode_image(), face.decode_boundary_map()
+            image, boundary_map = np.empty((2, *shape), np.uint8)
+            face.decode_image(image)
+            face.decode_boundary_map(boundary_map)
             yield _Face(image, boundary_map, face.landmarks, face.identity, face.file_name)
 
 
@@ -205,7 +205,7 @@ class Evaluator:
         ]
 
     @functools.cached_property
-    def _measures(self) -> list[Measure]:
+    def _measures(self) -> dict[str, Measure]:
         return host_measures(self.pairs)
 
     def __call__(self, state: Any, encoder_params: Any) -> Evaluation:
@@ -221,8 +221,7 @@ class Evaluator:
         }
         swapped = values.pop('swapped')
         if jax.process_index() == 0:
-            for measure in self._measures:
-                values |= measure(swapped)
+            values |= measure_all(self._measures, swapped)
         return Evaluation(self.pairs.name, values, self._draw(swapped))
 
     def _draw(self, swapped: np.ndarray) -> np.ndarray:
@@ -233,54 +232,42 @@ class Evaluator:
         )
 
 
-def swap_pairs(
-    model: TrainingModel,
-    ema_params: Any,
-    spectral: spectral_norm.State,
-    encoder_params: Any,
-    batch: dict[str, jax.Array],
-) -> dict[str, jax.Array]:
-    """Swaps a batch and compares identities by the training encoder.
-
-    Args:
-      model: fixed parts.
-      ema_params: the generator's averaged raw parameters.
-      spectral: its spectral-norm state.
-      encoder_params: of the identity encoder.
-      batch: uint8 (n, size, size, 3) `source`, `target` and `boundary_map`.
-
-    Returns:
-      `swapped` uint8 (n, size, size, 3), `encoder_source` and `encoder_target` float32 (n,).
-    """
-    embed = functools.partial(model.identity_encoder.embed, encoder_params)
-    target = normalise_image(batch['target'])
-    identity = embed(arcface_window(normalise_image(batch['source'])))
-    # The average's singular vectors are close to the raw kernels': two iterations find them.
-    params, _ = spectral_norm.normalise(ema_params, spectral, steps=2)
-    boundary_map = normalise_boundary_map(batch['boundary_map'])
-    swapped = generate(model.generator, params, target, boundary_map, identity)
-    vector = embed(arcface_window(swapped)).vector
-    target_vector = embed(arcface_window(target)).vector
-    return {
-        'swapped': to_uint8(swapped),
-        'encoder_source': losses.cosine_similarity(vector, identity.vector),
-        'encoder_target': losses.cosine_similarity(vector, target_vector),
-    }
-
-
-def host_measures(pairs: EvaluationPairs) -> list[Measure]:
-    """SSIM to the target, SFace and pose; what lacks its network is left out and named."""
-    measures: list[Measure] = [functools.partial(_ssim, pairs)]
-    for name, build in (('SFace', _sface), ('pose', _pose)):
-        try:
-            measures.append(build(pairs))
-        except UserError as error:
-            tqdm.write(f'evaluation without {name}: {error}')
+def host_measures(pairs: EvaluationPairs) -> dict[str, Measure]:
+    """SSIM to the target, SFace and pose; what cannot be made is left out and named."""
+    measures: dict[str, Measure] = {}
+    for name, build in (('SSIM', _ssim), ('SFace', _sface), ('pose', _pose)):
+        with _left_out_if_it_fails(name):
+            measures[name] = build(pairs)
     return measures
 
 
-def _ssim(pairs: EvaluationPairs, swapped: np.ndarray) -> dict[str, np.ndarray]:
-    return {'ssim': np.array([ssim(a, b) for a, b in zip(pairs.target, swapped, strict=True)])}
+def measure_all(measures: Mapping[str, Measure], swapped: np.ndarray) -> dict[str, np.ndarray]:
+    """What the measures say of swapped pictures (n, size, size, 3), by name of the value.
+
+    One that fails is left out and named: training matters more, and the other processes of a run
+    wait for this one meanwhile.
+    """
+    values: dict[str, np.ndarray] = {}
+    for name, measure in measures.items():
+        with _left_out_if_it_fails(name):
+            values |= measure(swapped)
+    return values
+
+
+@contextlib.contextmanager
+def _left_out_if_it_fails(name: str) -> Iterator[None]:
+    try:
+        yield
+    # The networks of others fail in ways of their own.
+    except Exception as error:
+        tqdm.write(f'evaluation without {name}: {first_line(error)}')
+
+
+def _ssim(pairs: EvaluationPairs) -> Measure:
+    def measure(swapped: np.ndarray) -> dict[str, np.ndarray]:
+        return {'ssim': np.array([ssim(a, b) for a, b in zip(pairs.target, swapped, strict=True)])}
+
+    return measure
 
 
 def _sface(pairs: EvaluationPairs) -> Measure:

@@ -1,5 +1,6 @@
 """From a config's fields to the objects that train: the only reader of configs beside the loop."""
 
+import operator
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,6 +18,43 @@ from apgan_jax.models.identity import load_identity_encoder
 from apgan_jax.train_step import TrainingModel
 
 _DTYPES = ('float32', 'bfloat16')
+# The least and the most that a field may be. Networks, mesh, shares and jitter have rules of their
+# own, where they are used.
+_ANY = float('inf')
+_LIMITS = {
+    'seed': (0, _ANY),
+    'size': (1, _ANY),
+    'batch_size': (1, _ANY),
+    'num_steps': (1, _ANY),
+    'log_every': (1, _ANY),
+    'checkpoint_every': (1, _ANY),
+    'keep_checkpoints': (1, _ANY),
+    'evaluation.every': (0, _ANY),
+    'evaluation.num_pairs': (1, _ANY),
+    'evaluation.num_pictures': (1, _ANY),
+    'data.num_threads': (1, _ANY),
+    'data.prefetch': (1, _ANY),
+    'data.max_corrupt_share': (0, 1),
+    'optimizer.warmup_steps': (0, _ANY),
+    'optimizer.decay_steps': (0, _ANY),
+    'optimizer.ema_decay': (0, 1),
+    'watch.peak_tflops': (0, _ANY),
+}
+
+
+def check_numbers(config: ConfigDict) -> None:
+    """Looks at the numbers that would fail, or hang, only later.
+
+    Raises:
+      UserError: one is out of its limits.
+    """
+    for name, (least, most) in _LIMITS.items():
+        value = operator.attrgetter(name)(config)
+        if not least <= value <= most:
+            rule = f'at least {least}' if most == _ANY else f'from {least} to {most}'
+            raise UserError(
+                f'config.{name}={value}: must be {rule}; configs/default.py explains it'
+            )
 
 
 def build_model(config: ConfigDict) -> TrainingModel:

@@ -4,6 +4,7 @@ python -m apgan_jax.main --config=configs/tiny.py --config.data_dir=DIR [--workd
 """
 
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,6 +71,24 @@ def _dispatch() -> None:
         sys.exit(stop.exit_code)
 
 
+def _run() -> None:
+    try:
+        app.run(main)
+    except UserError as error:
+        # Of main, or of a config that flags could not load.
+        print(f'apgan_jax.main: {error}', file=sys.stderr)
+    except KeyboardInterrupt:
+        # Ctrl-C before the first step, or a second one: see apgan_jax/preemption.py.
+        print('apgan_jax.main: interrupted; checkpoints that were complete stay', file=sys.stderr)
+    except Exception:
+        traceback.print_exc()
+    if jax.distributed.is_initialized():
+        from apgan_jax.sharding import exit_alone
+
+        exit_alone(1)
+    sys.exit(1)
+
+
 def _workdir() -> Path:
     if _WORKDIR.value:
         return Path(_WORKDIR.value)
@@ -81,12 +100,4 @@ def _workdir() -> Path:
 if __name__ == '__main__':
     keep_memory()
     use_compilation_cache()
-    try:
-        app.run(main)
-    except UserError as error:
-        # Of main, or of a config that flags could not load.
-        print(f'apgan_jax.main: {error}', file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        # Ctrl-C before the first step, or a second one: see apgan_jax/preemption.py.
-        sys.exit('apgan_jax.main: interrupted; checkpoints that were complete stay')
+    _run()

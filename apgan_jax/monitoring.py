@@ -87,8 +87,8 @@ def diagnose(history: History, thresholds: Thresholds = Thresholds()) -> list[Ru
     """The failures that users report most, found in the log lines.
 
     Args:
-      history: (step, values) of the last log lines, oldest first, with `cos_source`, `cos_target`
-        and `discriminator` among the values.
+      history: (step, values) of the last log lines, oldest first, with `discriminator` and, but
+        for lines without pairs of different pictures, `cos_source` and `cos_target` among them.
       thresholds: what counts as a failure.
 
     Returns:
@@ -98,7 +98,7 @@ def diagnose(history: History, thresholds: Thresholds = Thresholds()) -> list[Ru
 
 
 def _identity_warnings(history: History, thresholds: Thresholds) -> Iterator[RunWarning]:
-    recent = history[-thresholds.window :]
+    recent = [line for line in history if 'cos_source' in line[1]][-thresholds.window :]
     if len(recent) < thresholds.window or recent[0][0] < thresholds.learning_steps:
         return
     step = recent[-1][0]
@@ -377,7 +377,9 @@ class ProgressLog:
         merged = functools.reduce(metrics.Collection.merge, [each for _, each in self._pending])
         lap = self.timer.lap()
         values = {name: float(np.asarray(value)) for name, value in merged.compute().items()}
-        values |= {name: float(judged[name]) for name in ('cos_source', 'cos_target')}
+        # There is no cosine where all pairs of the batch are of one picture.
+        cosines = {name: float(judged[name]) for name in ('cos_source', 'cos_target')}
+        values |= {name: value for name, value in cosines.items() if np.isfinite(value)}
         speed = self._speed(lap) | {'corrupt_records': float(corrupt_records)}
         self._write_scalars('train', values, step)
         self._write_scalars('speed', speed, step)

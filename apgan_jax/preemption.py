@@ -4,7 +4,8 @@ A scheduler that takes a machine away sends SIGTERM, a user presses Ctrl-C (SIGI
 run after the step at hand. A second signal ends the process at once.
 
 One process keeps the signal in a flag. Of several, only some may get one: there JAX's preemption
-service, which listens to SIGTERM from `jax.distributed.initialize` on, agrees on one step.
+service, which listens to SIGTERM from `jax.distributed.initialize` on, agrees on one step. A second
+SIGTERM ends such a process from that step on, while it saves; until then it is as the first.
 """
 
 import os
@@ -34,6 +35,11 @@ class PreemptedError(Exception):
         self.exit_code = 128 + number
 
 
+def _may_listen() -> bool:
+    """Python takes signal handlers from the main thread only."""
+    return threading.current_thread() is threading.main_thread()
+
+
 class StopRequest:
     """Listens while it is entered.
 
@@ -47,8 +53,8 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        # Only the main thread may listen. JAX's own SIGTERM handler must stay where there is one.
-        if threading.current_thread() is threading.main_thread():
+        # JAX's own SIGTERM handler must stay where there is one.
+        if _may_listen():
             numbers = _SIGNALS if jax.process_count() == 1 else (signal.SIGINT,)
             self._previous = {number: signal.signal(number, self._note) for number in numbers}
         return self
@@ -63,7 +69,12 @@ class StopRequest:
           manager: Orbax's, which asks JAX's preemption service.
           step: the one just done; to be called after each.
         """
-        return self._asked or manager.reached_preemption(step)
+        if not manager.reached_preemption(step):
+            return self._asked
+        if _may_listen():
+            # Instead of the service's handler, which would only note a second one.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return True
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame

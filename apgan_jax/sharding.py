@@ -4,19 +4,28 @@ Axes: `data` splits the batch, `fsdp` splits batch and state. One process on one
 (1, 1); nothing else in the code knows how many devices there are.
 """
 
+import json
+import os
 import re
+import sys
 import warnings
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
-from apgan_jax.errors import UserError
+from apgan_jax.errors import UserError, first_line
 
+# What `jax.distributed.initialize` says where it knows of no cluster.
+_NO_CLUSTER = 'coordinator_address should be defined.'
+_VISIBLE_DEVICES = ('jax_cuda_visible_devices', 'jax_rocm_visible_devices')
 # Arrays smaller than this stay whole on every device: gathering them costs more than it saves.
 _MIN_SHARDED_SIZE = 2**14
+_GATHERED_BYTES = 1_000
 _COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
 
 
@@ -33,8 +42,12 @@ def start_distributed(
     there (Kubernetes without TPUs: where the package `kubernetes` is installed). Elsewhere the
     three say who takes part. A machine without either stays a run of one process.
 
+    Under SLURM and Open MPI a process that is its host's only one drives all GPUs of the host; of
+    several, each drives the one of its number there.
+
     Args:
-      coordinator_address: 'host:port' of process 0; '' leaves it to the cluster's environment.
+      coordinator_address: 'host:port' of process 0; '' leaves it to JAX_COORDINATOR_ADDRESS or the
+        cluster's environment.
       num_processes: of the run; 0 leaves it to the environment.
       process_id: from 0; -1 leaves it to the environment.
       timeout_seconds: to wait for the others.
@@ -42,6 +55,7 @@ def start_distributed(
     Raises:
       UserError: the three do not fit together, or the others do not answer.
     """
+    coordinator_address = coordinator_address or os.environ.get('JAX_COORDINATOR_ADDRESS', '')
     given = f'config.distributed: {coordinator_address=}, {num_processes=}, {process_id=}'
     if not coordinator_address and (num_processes, process_id) != (0, -1):
         raise UserError(f'{given}: has no coordinator_address; give HOST:PORT of process 0')
@@ -58,12 +72,62 @@ def start_distributed(
                 initialization_timeout=timeout_seconds,
             )
     except ValueError as error:
-        # Without an address: JAX knows of no cluster here.
-        if coordinator_address:
-            raise UserError(f'{given}: {error}') from error
+        if str(error) != _NO_CLUSTER:
+            raise UserError(f'{given}: {first_line(error)}') from error
     except RuntimeError as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f'{given}: {first}; start all processes with one address') from error
+        raise UserError(
+            f'{given}: {first_line(error)}; start all processes with one address'
+        ) from error
+    if _is_alone_on_host(os.environ):
+        for name in _VISIBLE_DEVICES:
+            jax.config.update(name, 'all')
+
+
+def _is_alone_on_host(environment: Mapping[str, str]) -> bool:
+    """Whether SLURM or Open MPI started one process a host, and nobody chose its devices.
+
+    To JAX a process that has a number on its host drives the one GPU of that number.
+    """
+    if 'JAX_LOCAL_DEVICE_IDS' in environment:
+        return False
+    nodes, tasks = (environment.get(f'SLURM_{name}') for name in ('STEP_NUM_NODES', 'NTASKS'))
+    # Every node of a SLURM step has at least one of its tasks.
+    one_a_node = nodes is not None and nodes == tasks
+    return one_a_node or environment.get('OMPI_COMM_WORLD_LOCAL_SIZE') == '1'
+
+
+def exit_alone(status: int) -> NoReturn:
+    """Ends this process now, with what it has printed.
+
+    An ordinary exit of one of several processes waits for the others, which wait for this one in
+    the step's next collective. Its sudden end breaks that, or is noticed by JAX's coordination
+    service (after 100 s at most), which ends them.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def require_equal(what: str, value: Any) -> None:
+    """Compares something that every process must have alike; all of them must call this.
+
+    Args:
+      what: its name, for the message.
+      value: JSON of up to a thousand characters.
+
+    Raises:
+      UserError: on every process, where it differs on one.
+    """
+    if jax.process_count() == 1:
+        return
+    mine = np.frombuffer(json.dumps(value).encode().ljust(_GATHERED_BYTES), np.uint8)
+    found = [bytes(row).decode().strip() for row in multihost_utils.process_allgather(mine)]
+    for number, other in enumerate(found):
+        if other != found[0]:
+            raise UserError(
+                f'{what}: {found[0]} on process 0, but {other} on process {number}; give all '
+                'processes the same data and the same command'
+            )
 
 
 def mesh_sizes(devices: int, *, data: int = -1, fsdp: int = 1) -> dict[str, int]:

@@ -1,23 +1,27 @@
 """The training loop."""
 
 import contextlib
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
 
 import grain
 import jax
+import numpy as np
 from clu import parameter_overview
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from apgan_jax import checkpointing, experiment, sharding
 from apgan_jax.data.pipeline import open_dataset, training_batches
 from apgan_jax.data.records import RecordDataset
 from apgan_jax.errors import UserError
-from apgan_jax.evaluation import Evaluator, load_pairs
+from apgan_jax.evaluation import HELDOUT, TRAIN_PAIRS, Evaluator, load_pairs
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.monitoring import ProgressLog, program_flops
 from apgan_jax.preemption import PreemptedError, StopRequest
+from apgan_jax.report import read_run
 from apgan_jax.train_step import (
     TrainingModel,
     TrainState,
@@ -44,10 +48,13 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
       PreemptedError: stopped by a signal, the checkpoint written.
     """
     workdir = Path(workdir)
+    experiment.check_numbers(config)
     dataset = _open_fitting_dataset(config)
     batches = _batches(config, dataset)
     mesh = sharding.create_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     model = experiment.build_model(config)
+    inputs = _inputs(dataset, model)
+    sharding.require_equal('what the processes read', dataclasses.asdict(inputs))
     manager = checkpointing.open_manager(
         workdir,
         most_steps_lost=config.checkpoint_every,
@@ -57,34 +64,44 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
         'batches': batches,
         'crop_spec': dataset.crop_spec,
         'config': config.to_dict(),
-        'inputs': _inputs(dataset, model),
+        'inputs': inputs,
     }
     state = _initial_state(config, model, mesh, manager, run)
     train_step = jit_train_step(model, mesh, jax.tree.map(lambda array: array.sharding, state))
-    judge = jax.jit(functools.partial(eval_step, model))
+    judge: Any = jax.jit(functools.partial(eval_step, model))
     encoder_params = sharding.put_arrays(model.identity_encoder.params, sharding.replicated(mesh))
     first = int(state.step)
-    evaluate = _evaluator(config, model, mesh, dataset) if first < config.num_steps else None
+    overdue = _evaluation_is_overdue(config, workdir, first)
+    if first >= config.num_steps and not overdue:
+        manager.close()
+        return state
+    evaluate = _evaluator(config, model, mesh, dataset)
     log = ProgressLog(workdir, first, config)
     step = first
     with contextlib.closing(log), contextlib.closing(manager), StopRequest() as stop:
+        if evaluate and overdue:
+            log.write_evaluation(first, evaluate(state, encoder_params))
+            log.timer.restart()
         for step in range(first + 1, config.num_steps + 1):
             batch = sharding.put_batch(log.next_batch(batches), sharding.batch_sharding(mesh))
             if step == first + 1:
                 traced = train_step.trace(state, encoder_params, batch)
                 log.step_flops = program_flops(traced.jaxpr.jaxpr)
+                # Here, so that no lap but the first step has its compilation in it.
+                judge = judge.lower(state, encoder_params, batch).compile()
             state, step_metrics = train_step(state, encoder_params, batch)
             log.update(step, step_metrics)
             finished = step == config.num_steps
             if step % config.log_every == 0 or finished:
                 judged = judge(state, encoder_params, batch)
                 log.write(step, judged, corrupt_records=dataset.corrupt.num_skipped)
-            last = stop.reached(manager, step) or finished
+            stopping = stop.reached(manager, step)
+            last = stopping or finished
             if last or manager.should_save(step):
                 log.require_finite(step, state)
             checkpointing.save(manager, step, state=state, **run, force=last)
-            # After the save, and not at all when somebody waits for this process to stop.
-            if evaluate and (finished or (step % config.evaluation.every == 0 and not last)):
+            # After the save. When somebody waits for this process to stop, the next one does it.
+            if evaluate and not stopping and _evaluation_is_due(config, step):
                 log.require_finite(step, state)
                 with log.timer.paused():
                     log.write_evaluation(step, evaluate(state, encoder_params))
@@ -138,10 +155,34 @@ def _evaluator(
     )
 
 
+def _evaluation_is_due(config: ConfigDict, step: int) -> bool:
+    every = config.evaluation.every
+    return every > 0 and step > 0 and (step % every == 0 or step >= config.num_steps)
+
+
+def _evaluation_is_overdue(config: ConfigDict, workdir: Path, step: int) -> bool:
+    """Whether the run ended between this step's checkpoint and its evaluation."""
+    if not _evaluation_is_due(config, step):
+        return False
+    # Only the first process writes the log, perhaps where the others do not see it.
+    overdue = jax.process_index() == 0 and not _is_evaluated(workdir, step)
+    return bool(multihost_utils.broadcast_one_to_all(np.array(overdue)))
+
+
+def _is_evaluated(workdir: Path, step: int) -> bool:
+    try:
+        scalars = read_run(workdir).scalars
+    except UserError:
+        # There is no log.
+        return False
+    groups = (f'{HELDOUT}/', f'{TRAIN_PAIRS}/')
+    return any(tag.startswith(groups) and step in series for tag, series in scalars.items())
+
+
 def _inputs(dataset: RecordDataset, model: TrainingModel) -> checkpointing.RunInputs:
     return checkpointing.RunInputs(
         records=len(dataset),
-        record_bytes=sum(path.stat().st_size for path in dataset.data_dir.glob('*.tfrecord-*')),
+        record_bytes=dataset.num_bytes,
         identity_encoder=model.identity_encoder.sha256,
     )
 
@@ -187,5 +228,10 @@ def _warm_started(
             crop_spec=crop_spec,
         )
         print('\n'.join(report), flush=True)
-    print(parameter_overview.get_parameter_overview(state.generator_params), flush=True)
+    if jax.process_index() == 0:
+        # Without statistics: they would be of arrays that no process has whole.
+        table = parameter_overview.get_parameter_overview(
+            state.generator_params, include_stats=False
+        )
+        print(table, flush=True)
     return state

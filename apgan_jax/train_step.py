@@ -272,29 +272,49 @@ def eval_step(
       batch: as in `train_step`.
 
     Returns:
-      `swapped` uint8 (n, size, size, 3) and the means of `cos_source` and `cos_target`.
+      The means of `cos_source` and `cos_target`; NaN where all pairs are of one picture.
     """
-    source, target = normalise_image(batch['source']), normalise_image(batch['target'])
-    embed = functools.partial(model.identity_encoder.embed, encoder_params)
-    identity = embed(arcface_window(source))
-    # The average's singular vectors are close to the raw kernels': two iterations find them.
-    params, _ = spectral_norm.normalise(
-        state.generator_ema_params, state.generator_spectral, steps=2
+    compared = swap_pairs(
+        model, state.generator_ema_params, state.generator_spectral, encoder_params, batch
     )
+    return {
+        f'cos_{name}': jnp.mean(compared[f'encoder_{name}'], where=~batch['same_image'])
+        for name in ('source', 'target')
+    }
+
+
+def swap_pairs(
+    model: TrainingModel,
+    ema_params: Any,
+    spectral: spectral_norm.State,
+    encoder_params: Any,
+    batch: dict[str, jax.Array],
+) -> dict[str, jax.Array]:
+    """Swaps a batch and compares identities by the training encoder.
+
+    Args:
+      model: fixed parts.
+      ema_params: the generator's averaged raw parameters.
+      spectral: its spectral-norm state.
+      encoder_params: of the identity encoder.
+      batch: uint8 (n, size, size, 3) `source`, `target` and `boundary_map`.
+
+    Returns:
+      `swapped` uint8 (n, size, size, 3), `encoder_source` and `encoder_target` float32 (n,).
+    """
+    embed = functools.partial(model.identity_encoder.embed, encoder_params)
+    target = normalise_image(batch['target'])
+    identity = embed(arcface_window(normalise_image(batch['source'])))
+    # The average's singular vectors are close to the raw kernels': two iterations find them.
+    params, _ = spectral_norm.normalise(ema_params, spectral, steps=2)
     boundary_map = normalise_boundary_map(batch['boundary_map'])
     swapped = generate(model.generator, params, target, boundary_map, identity)
     vector = embed(arcface_window(swapped)).vector
     target_vector = embed(arcface_window(target)).vector
-
-    def mean_cosine(other: jax.Array) -> jax.Array:
-        different = ~batch['same_image']
-        total = jnp.sum(losses.cosine_similarity(vector, other), where=different)
-        return total / jnp.maximum(jnp.sum(different), 1)
-
     return {
         'swapped': to_uint8(swapped),
-        'cos_source': mean_cosine(identity.vector),
-        'cos_target': mean_cosine(target_vector),
+        'encoder_source': losses.cosine_similarity(vector, identity.vector),
+        'encoder_target': losses.cosine_similarity(vector, target_vector),
     }
 
 

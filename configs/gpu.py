@@ -2,8 +2,10 @@
 
     python -m apgan_jax.main --config=configs/gpu.py --config.data_dir=DIR --workdir=DIR
 
-One process drives all GPUs; any number of them that divides the batch will do. Where memory is
-short, `--config.accumulation_steps=2` halves the activations and keeps the result of a step.
+One process drives all GPUs; any number of them that divides the batch will do. Under SLURM or Open
+MPI, start one process a host (`srun --ntasks-per-node=1`), which drives all GPUs of its host, or
+one a GPU, which drives its own. Where memory is short, `--config.accumulation_steps=2` halves the
+activations and keeps the result of a step.
 
 Steps: 200,000 of 128 pairs, 25.6 million pairs, 16 on a GPU at a time.
 Memory of a GPU: `apgan info --config=configs/gpu.py --devices 8` says 4.6 GB of activations, before

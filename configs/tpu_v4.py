@@ -4,8 +4,10 @@
         apgan_jax.main --config=configs/tpu_v4.py --config.data_dir=DIR --workdir=SHARED_DIR'
 
 The same command runs on every host; Cloud TPU's environment tells it of the others. All hosts need
-the data set, and one work folder that all of them see. On another slice, `--config.mesh.data=-1`
-takes what devices there are.
+the data set, and one work folder that all of them see. On another slice `--config.mesh.data=-1`
+takes the chips there are: a multiple of the four of fsdp, which divides the batch of 256. Which
+four share the state is JAX's choice by the slice's shape; where they are not of one host the result
+is the same, the step perhaps slower.
 
 Steps: 100,000 of 256 pairs, 25.6 million pairs, 16 on a chip at a time.
 Memory of a chip, of 32 GB: `apgan info --config=configs/tpu_v4.py` says 4.6 GB of activations,
@@ -29,7 +31,7 @@ def get_config() -> ConfigDict:
     config = paper256.get_config()
     config.batch_size = 256
     config.dtype = 'bfloat16'
-    # State is split over the four chips of a host, which are neighbours.
+    # State is split over four neighbours: on a v4-32 (2×2×4 chips) the four chips of a host.
     config.mesh.data = 4
     config.mesh.fsdp = 4
     config.data.num_threads = 32

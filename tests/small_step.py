@@ -17,6 +17,7 @@ import optax
 from faces import random_state
 
 from apgan_jax import experiment, sharding
+from apgan_jax.errors import UserError
 from apgan_jax.losses import LossWeights
 from apgan_jax.models.discriminator import MultiScaleDiscriminator
 from apgan_jax.models.generator import Generator
@@ -86,7 +87,17 @@ def two_steps(*, data: int = 1, fsdp: int = 1, accumulation_steps: int = 1) -> d
         'given_away': all(leaf.is_deleted() for leaf in jax.tree.leaves(first)),
         'programs': step._cache_size(),
         'collectives': _collectives(step, state, encoder_params, batch),
+        'refused': _refused(),
     }
+
+
+def _refused() -> str:
+    """What a process hears where the processes differ."""
+    try:
+        sharding.require_equal('number', jax.process_index())
+    except UserError as error:
+        return str(error)
+    return ''
 
 
 def _collectives(step: Any, *arguments: Any) -> dict[str, int]:

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from faces import make_records, write_dataset
 
 from apgan_jax import checkpointing, sharding
 from apgan_jax.data.pipeline import PairOptions, open_dataset, training_batches
-from apgan_jax.errors import UserError
+from apgan_jax.errors import UserError, first_line
 from apgan_jax.face.alignment import CropSpec
 from configs import tiny
 
@@ -216,8 +217,33 @@ def test_a_half_written_checkpoint_is_not_read(saved):
 def test_a_damaged_checkpoint_is_refused_with_its_folder(tmp_path):
     save_once(tmp_path, small_state(), tiny.get_config())
     (tmp_path / 'checkpoints' / '4' / 'config' / 'metadata').write_text('{"seed"')
-    with pytest.raises(UserError, match=r'checkpoints/4: cannot be read .*remove that folder'):
+    with pytest.raises(UserError, match=r'checkpoints/4: .* is damaged; move that folder away'):
         restore(tmp_path, tiny.get_config())
+
+
+def test_a_checkpoint_of_another_version_is_not_called_damaged(saved, tmp_path):
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / 'checkpoints' / '4' / 'inputs')
+    with pytest.raises(UserError, match=r'"inputs" was not found .* is of another version; go on'):
+        restore(tmp_path, tiny.get_config())
+
+
+def test_a_state_of_another_version_is_not_called_damaged(saved, monkeypatch):
+    state = small_state() | {'more': np.zeros(3, np.float32)}
+    monkeypatch.setitem(globals(), 'small_state', lambda: state)
+    with pytest.raises(UserError, match=r'checkpoints/4: .* is of another version') as caught:
+        restore(saved, tiny.get_config())
+    assert '\n' not in str(caught.value)
+
+
+def test_init_from_does_nothing_to_a_run_that_goes_on(saved):
+    _, changes, _ = restore(saved, changed('init_from', 'some.safetensors'))
+    assert changes == ['init_from some.safetensors (ignored: only a new run starts from it)']
+
+
+def test_the_first_line_of_an_exception():
+    assert first_line(ValueError('\nfirst\nsecond')) == 'first'
+    assert first_line(ValueError()) == 'ValueError'
 
 
 def test_a_state_moves_to_another_mesh_and_back(saved, tmp_path):

@@ -251,6 +251,19 @@ def test_means_of_the_steps_since_the_last_line(log, tmp_path):
     assert scalars['train/cos_target'] == {12: 0.25, 13: 0.25}
 
 
+def test_a_batch_without_different_pictures_has_no_cosine(log, tmp_path):
+    log, clock, _ = log
+    for step in range(3_000, 3_003):
+        train(log, clock, [step])
+        none = float('nan') if step == 3_001 else 0.5
+        log.write(step, {'cos_source': none, 'cos_target': none})
+    log.close()
+    assert report.read_run(tmp_path).scalars['train/cos_source'] == {3_000: 0.5, 3_002: 0.5}
+    # Nor does a verdict count that line.
+    lines = history(cos_source=0.1, cos_target=0.7)
+    assert names(diagnose([*lines, (3_500, {'discriminator': 1.5})])) == ['copies_target']
+
+
 def test_without_a_known_peak_there_is_no_utilisation(log, tmp_path):
     if jax.devices()[0].platform != 'cpu':
         pytest.skip('this device has a peak')
@@ -311,6 +324,15 @@ def test_pairs_are_of_different_people_and_the_same_each_time(tmp_path):
     np.testing.assert_array_equal(again.target, pairs.target)
 
 
+def test_the_search_for_somebody_else_goes_through_all_records(tmp_path):
+    people = lambda number: 'bob' if number == 17 else 'ann'  # noqa: E731
+    dataset = open_dataset(write_dataset(tmp_path / 'data', make_records(32, people)))
+    pairs = choose_pairs(dataset, 3, name='x')
+    shown = [people(picture[0, 0, 0] // 8) for picture in (*pairs.source, *pairs.target)]
+    assert len(pairs) == 3
+    assert shown == ['bob'] * 3 + ['ann'] * 3
+
+
 def test_one_person_is_no_pair(tmp_path):
     folder = write_dataset(tmp_path / 'data', make_records(4, lambda _: 'ann'))
     with pytest.raises(UserError, match=r'no two records of different people.*evaluation\.every=0'):
@@ -346,15 +368,22 @@ def test_what_lacks_its_network_is_left_out_and_named(tmp_path, monkeypatch, cap
     monkeypatch.delenv('APGAN_DATA', raising=False)
     folder = write_dataset(tmp_path / 'data', make_records(4, str))
     pairs = choose_pairs(open_dataset(folder), 3, name='x')
-    values = {}
-    for measure in evaluation.host_measures(pairs):
-        values |= measure(pairs.target)
+    values = evaluation.measure_all(evaluation.host_measures(pairs), pairs.target)
     assert 'pose_degrees' not in values
     assert "evaluation without pose: APGAN_DATA=''" in capsys.readouterr().out
     # The target compared with itself.
     np.testing.assert_allclose(values['ssim'], 1.0, atol=1e-6)
     if 'sface_target' in values:
         np.testing.assert_allclose(values['sface_target'], 1.0, atol=1e-5)
+
+
+def test_a_measure_that_fails_is_left_out_and_named(capsys):
+    def fail(swapped):
+        raise RuntimeError('no such\nnode')
+
+    measures = {'a': lambda swapped: {'x': swapped}, 'b': fail, 'c': lambda swapped: {'y': swapped}}
+    assert evaluation.measure_all(measures, np.zeros(1)).keys() == {'x', 'y'}
+    assert capsys.readouterr().out == 'evaluation without b: no such\n'
 
 
 def test_an_evaluation_is_written_as_means_histograms_and_pictures(log, tmp_path):

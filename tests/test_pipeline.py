@@ -1,11 +1,13 @@
 import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from faces import make_records, numbered_picture, write_dataset
 
 from apgan_jax.data.augmentation import SourceJitter
-from apgan_jax.data.pipeline import PairOptions, open_dataset, training_batches
+from apgan_jax.data.pipeline import PairOptions, PairSampler, open_dataset, training_batches
 from apgan_jax.data.records import FaceRecord
 from apgan_jax.errors import UserError
 from apgan_jax.face import boundary
@@ -167,6 +169,31 @@ def test_a_single_record_and_a_single_person_do_not_hang(tmp_path):
     assert target_numbers(pairs_of(one, 10)) == [0] * 10
     alone = open_dataset(write_dataset(tmp_path / 'alone', make_records(3, lambda _: 'ann')))
     assert len(pairs_of(alone, 10)) == 10
+
+
+def test_the_only_other_person_is_found(tmp_path):
+    """One photo of 32: 16 draws miss it more often than not."""
+    people = lambda number: 'bob' if number == 17 else 'ann'  # noqa: E731
+    dataset = open_dataset(write_dataset(tmp_path / 'data', make_records(32, people)))
+    for pair in pairs_of(dataset, 64, options=PairOptions(same_image_share=0.0)):
+        assert not pair['same_image']
+        assert people(number_of(pair['source'])) != people(number_of(pair['target']))
+
+
+def test_threads_draw_an_epoch_once(dataset, monkeypatch):
+    calls, draw = [], PairSampler._draw_epoch
+
+    def slow_draw(self, number):
+        calls.append(number)
+        time.sleep(0.05)
+        return draw(self, number)
+
+    monkeypatch.setattr(PairSampler, '_draw_epoch', slow_draw)
+    sampler = PairSampler(dataset, PairOptions(), 0, 0.01)
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(sampler._epoch, [0] * 4)
+    assert calls == [0]
+    assert all(other is first for other in others)
 
 
 def person_of(picture):

@@ -1,3 +1,5 @@
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -51,7 +53,8 @@ def test_damage_is_never_more_than_a_wrong_picture():
         assert decoded is None or decoded.dtype == np.uint8
 
 
-def test_a_picture_that_claims_to_be_huge_is_not_made():
+@pytest.mark.parametrize('sizes', [(2**31 - 1, 2**31 - 1), (0, 16), (16, 0)])
+def test_a_picture_that_claims_to_be_huge_or_empty_is_not_made(sizes):
     data = bytearray(png.encode(picture()))
-    data[16:24] = b'\x7f\xff\xff\xff' * 2
+    data[16:24] = struct.pack('>II', *sizes)
     assert png.decode(bytes(data)) is None

@@ -1,5 +1,9 @@
+import gc
+import os
 import pickle
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -137,6 +141,22 @@ def test_an_unreadable_picture_names_its_photo():
         record.decode_image()
 
 
+@pytest.mark.parametrize(
+    'name, value',
+    [
+        ('landmarks', np.zeros(7)),
+        ('five_points', b'text'),
+        ('identity', b'\xff'),
+        ('file_name', b'\xff'),
+        ('boundary_map', np.zeros(1)),
+    ],
+)
+def test_a_feature_of_another_kind_is_corrupt(name, value):
+    record = FaceRecord.parse(records.serialise_example({name: value}))
+    with pytest.raises(CorruptRecordError, match=rf'^{name} '):
+        getattr(record, name)
+
+
 def test_a_data_set_by_number(tmp_path):
     serialised = make_records(5, str)
     dataset = RecordDataset(write_dataset(tmp_path / 'data', serialised))
@@ -152,6 +172,33 @@ def test_a_data_set_goes_to_another_process(tmp_path):
     dataset = RecordDataset(write_dataset(tmp_path / 'data', make_records(2, str)))
     first = dataset[0]
     assert pickle.loads(pickle.dumps(dataset))[0] == first
+
+
+def test_threads_open_a_file_once_and_it_is_closed_with_the_data_set(tmp_path, monkeypatch):
+    dataset = RecordDataset(write_dataset(tmp_path / 'data', make_records(8, str)))
+    opened, really_open = [], os.open
+
+    def slow_open(*arguments):
+        time.sleep(0.05)
+        opened.append(really_open(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(os, 'open', slow_open)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(dataset.__getitem__, range(8))) == list(dataset)
+    (descriptor,) = opened
+    os.fstat(descriptor)
+    del dataset
+    gc.collect()
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
+
+
+def test_the_size_is_that_of_the_splits_own_files(tmp_path):
+    folder = write_dataset(tmp_path / 'data', make_records(2, str))
+    (path,) = folder.glob('*.tfrecord-*')
+    (folder / path.name.replace('train', 'test')).write_bytes(b'other')
+    assert RecordDataset(folder).num_bytes == path.stat().st_size
 
 
 def test_damage_is_found_when_the_record_is_read(tmp_path):

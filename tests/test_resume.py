@@ -115,6 +115,8 @@ def test_sigterm_to_one_of_two_processes_stops_both_after_the_same_step(tmp_path
     answers = [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
     assert answers[0] == answers[1]
     assert answers[0]['saved'] == answers[0]['stopped'] > 3
+    # The second one finds no handler.
+    assert answers[0]['sigterm_caught'] == [True, False]
 
 
 def wait_for(path, process):
@@ -123,12 +125,18 @@ def wait_for(path, process):
         time.sleep(0.05)
 
 
+def catches_sigterm():
+    """Whether a handler is there; JAX's is none of Python's."""
+    fields = dict(line.split(':\t') for line in Path('/proc/self/status').read_text().splitlines())
+    return bool(int(fields['SigCgt'], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def stop_together(workdir, port, index):
     """One of the two processes: steps without a network, until both have stopped."""
     jax.distributed.initialize(f'localhost:{port}', num_processes=2, process_id=index)
     manager = checkpointing.open_manager(workdir, most_steps_lost=10**6, max_to_keep=3)
     save_args = ocp.args.Composite(item=ocp.args.JsonSave({'x': 1}))
-    step = 0
+    step, caught = 0, [catches_sigterm()]
     with StopRequest() as stop:
         stopped = False
         while not stopped:
@@ -139,7 +147,9 @@ def stop_together(workdir, port, index):
             if step == 3 and index == 0:
                 (workdir / 'started').touch()
         manager.wait_until_finished()
+    caught.append(catches_sigterm())
     answer = {'stopped': step, 'saved': manager.latest_step(), 'signal': stop.number}
+    answer |= {'sigterm_caught': caught}
     manager.close()
     jax.distributed.shutdown()
     return answer

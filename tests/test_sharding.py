@@ -142,6 +142,7 @@ def test_two_processes_compute_the_losses_of_one(one_device):
     ]
     for result in run(jobs, devices=2):
         assert (result['devices'], result['processes']) == (4, 2)
+        assert result['refused'].startswith('number: 0 on process 0, but 1 on process 1; give all')
         assert_same_losses(result, one_device)
 
 
@@ -165,6 +166,57 @@ def test_the_step_of_a_tpu_slice_lowers_for_it_and_compiles_for_sixteen_devices(
 def test_processes_that_could_not_meet_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         sharding.start_distributed(**arguments)
+
+
+def join_cluster(monkeypatch, environment, *, error=None, **arguments):
+    """(what JAX was given, which GPUs it may use then), where JAX takes GPU 0 as in a cluster."""
+    given = []
+
+    def initialize(*arguments, **options):
+        given.extend(arguments)
+        jax.config.update('jax_cuda_visible_devices', '0')
+        if error:
+            raise error
+
+    for name in ('JAX_COORDINATOR_ADDRESS', 'JAX_LOCAL_DEVICE_IDS'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(jax.distributed, 'initialize', initialize)
+    try:
+        sharding.start_distributed(**arguments)
+        return given, jax.config.values['jax_cuda_visible_devices']
+    finally:
+        jax.config.update('jax_cuda_visible_devices', 'all')
+
+
+@pytest.mark.parametrize(
+    'environment, devices',
+    [
+        ({'SLURM_STEP_NUM_NODES': '4', 'SLURM_NTASKS': '4'}, 'all'),
+        ({'SLURM_STEP_NUM_NODES': '4', 'SLURM_NTASKS': '32'}, '0'),
+        ({'OMPI_COMM_WORLD_LOCAL_SIZE': '1'}, 'all'),
+        ({'OMPI_COMM_WORLD_LOCAL_SIZE': '8'}, '0'),
+        ({'OMPI_COMM_WORLD_LOCAL_SIZE': '1', 'JAX_LOCAL_DEVICE_IDS': '0'}, '0'),
+        ({}, '0'),
+    ],
+)
+def test_the_only_process_of_a_host_drives_all_its_gpus(monkeypatch, environment, devices):
+    assert join_cluster(monkeypatch, environment)[1] == devices
+
+
+def test_the_address_may_come_from_the_environment(monkeypatch):
+    address = {'JAX_COORDINATOR_ADDRESS': 'host:1'}
+    given, _ = join_cluster(monkeypatch, address, num_processes=2, process_id=0)
+    assert given == ['host:1', 2, 0]
+    with pytest.raises(UserError, match='HOST:PORT'):
+        join_cluster(monkeypatch, {'JAX_COORDINATOR_ADDRESS': 'host'})
+
+
+@pytest.mark.parametrize('error', [ValueError('SLURM_NTASKS is odd'), RuntimeError()])
+def test_what_jax_says_of_a_cluster_is_not_swallowed(monkeypatch, error):
+    with pytest.raises(UserError, match=r'SLURM_NTASKS is odd|RuntimeError; start all'):
+        join_cluster(monkeypatch, {}, error=error)
 
 
 START = 'from apgan_jax.sharding import *; start_distributed({}); print(jax.process_count())'

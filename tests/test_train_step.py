@@ -10,7 +10,7 @@ from faces import random_state
 from jax.extend import core
 from small_step import random_batch, small_model
 
-from apgan_jax.train_step import train_step
+from apgan_jax.train_step import eval_step, train_step
 
 BATCH = random_batch()
 
@@ -134,10 +134,29 @@ def test_statistics_losses_and_norms_are_float32(bfloat16_equations):
 
 def test_matrix_products_outside_the_networks_are_exact_on_every_platform(bfloat16_equations):
     """Gram matrices and singular values; TPUs and GPUs round float32 by default."""
-    exact = [
-        equation.params['precision']
+    products = [
+        (scope, equation)
         for scope, equation in bfloat16_equations
-        if equation.primitive.name == 'dot_general' and 'npi,npj->nij' in scope
+        if equation.primitive.name == 'dot_general'
     ]
-    assert exact
-    assert set(exact) == {(jax.lax.Precision.HIGHEST,) * 2}
+    grams = [equation for scope, equation in products if 'npi,npj->nij' in scope]
+    # Only power iteration multiplies a matrix with a vector: three times a kernel, and back.
+    norms = [each for _, each in products if min(atom.aval.ndim for atom in each.invars) == 1]
+    state = random_state(small_model())
+    kernels = len(state.generator_spectral) + len(state.discriminator_spectral)
+    assert grams
+    assert len(norms) > 3 * kernels
+    for equation in (*grams, *norms):
+        assert equation.params['precision'] == (jax.lax.Precision.HIGHEST,) * 2
+
+
+def test_cosines_are_means_over_pairs_of_different_pictures(monkeypatch):
+    compared = {'encoder_source': jnp.arange(4.0), 'encoder_target': -jnp.arange(4.0)}
+    monkeypatch.setattr('apgan_jax.train_step.swap_pairs', lambda *arguments: compared)
+    model = small_model()
+    state = random_state(model)
+    same_image = jnp.array([True, False, True, False])
+    judged = eval_step(model, state, None, {'same_image': same_image})
+    assert judged == {'cos_source': 2.0, 'cos_target': -2.0}
+    nothing = eval_step(model, state, None, {'same_image': same_image | True})
+    assert all(np.isnan(value) for value in nothing.values())

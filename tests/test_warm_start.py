@@ -11,7 +11,8 @@ from apgan_jax import bundle, experiment, export, warm_start
 from apgan_jax.errors import UserError
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import generate
-from configs import lite128, tiny
+from apgan_jax.train_step import create_train_state
+from configs import lite64, lite128, tiny
 
 
 def flat(params):
@@ -138,6 +139,30 @@ def test_a_larger_model_takes_what_a_smaller_one_has_at_its_resolutions(
     assert f'{len(loaded)} of {len(flat(state.generator_params))} tensors loaded' in report[0]
 
 
+def test_the_last_layer_is_of_its_size(tiny_state, tiny_bundle):
+    encoder, params = tiny_bundle.identity_encoder, tiny_state.generator_params
+    same, other = (
+        warm_start._match_generator(tiny_bundle, params, encoder, size) for size in (64, 128)
+    )
+    assert same.loaded.keys() - other.loaded.keys() == {'to_rgb/kernel', 'to_rgb/bias'}
+    assert other.missed['to_rgb/bias'] == 'works at another size'
+
+
+def test_what_lite128_takes_from_lite64():
+    """As the docstring has it; the last layer fits too, but is of another size."""
+    small, large = (flat_shapes(config.get_config()) for config in (lite64, lite128))
+    loaded = warm_start.match(small, large).loaded
+    del loaded['to_rgb/kernel'], loaded['to_rgb/bias']
+    assert len(loaded) == 18
+    assert sum(leaf.size for leaf in loaded.values()) == pytest.approx(1.74e6, abs=5e3)
+
+
+def flat_shapes(config):
+    model = experiment.build_model(config)
+    state = jax.eval_shape(functools.partial(create_train_state, model), jax.random.key(0))
+    return traverse_util.flatten_dict(state.generator_params, sep='/')
+
+
 def test_another_identity_encoder_starts_what_reads_it_anew(
     tiny_model, tiny_state, tiny_bundle, tmp_path
 ):
@@ -160,6 +185,14 @@ def test_what_does_not_fit_is_refused(tiny_model, tiny_state, tiny_bundle_file, 
 
 
 def test_tensors_are_sorted_by_name_and_shape():
+    # Only of block e do all tensors fit.
+    names = ('b/x', 'd/x', 'e/x', 'e/y/z')
+    found = dict.fromkeys(names, np.zeros(1)) | {'d/y': np.zeros(1), 'b/y': np.zeros(1)}
+    wanted = dict.fromkeys(names, np.zeros(1)) | {'b/y': np.zeros(2)}
+    loaded, missed = warm_start.match(found, wanted)
+    assert list(loaded) == ['e/x', 'e/y/z']
+    assert missed['b/x'] == missed['d/x'] == 'fits, but not all of its block'
+    assert list(warm_start.match(found, wanted, depth=2).loaded) == [*names]
     found = {'a': np.zeros(3), 'b': np.zeros((2, 2)), 'c': np.ones(1)}
     wanted = {'a': np.zeros(3), 'b': np.zeros((2, 3)), 'd': np.zeros(1)}
     loaded, missed = warm_start.match(found, wanted)

@@ -10,6 +10,7 @@ pairs are the same however many processes there are, and an iterator's state is 
 import dataclasses
 import functools
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -163,8 +164,12 @@ class PairSampler:
         self._seed = seed
         self._max_corrupt_share = max_corrupt_share
         # An epoch's, and that of the next one, which threads that read ahead may be in already.
-        self._epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)
-        self._photos = photos_of(dataset) if options.same_identity_share else {}
+        self._drawn_epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)
+        self._read_photos = functools.cache(functools.partial(photos_of, dataset))
+        # Neither cache keeps threads that come at once from making the same thing each.
+        self._lock = threading.Lock()
+        if options.same_identity_share:
+            self._photos()
 
     def draw(self, number: int, into: Batch) -> None:
         """Picks, decodes and changes one pair; the seed and `number` decide all of it.
@@ -198,6 +203,14 @@ class PairSampler:
             into['source'][...] = options.source_jitter.apply(into['source'], rng())
         into['same_image'][...] = same_image
 
+    def _epoch(self, number: int) -> '_Epoch':
+        with self._lock:
+            return self._drawn_epoch(number)
+
+    def _photos(self) -> Mapping[str, np.ndarray]:
+        with self._lock:
+            return self._read_photos()
+
     def _draw_epoch(self, epoch: int) -> '_Epoch':
         rng, count = np.random.default_rng([self._seed, epoch]), len(self.dataset)
         targets = np.arange(count, dtype=np.uint32)
@@ -226,14 +239,14 @@ class PairSampler:
 
     def _read_same_person(self, target: FaceRecord, rng: _MakeRng, into: Batch) -> bool:
         """Reads another photo of the target's person as the source; False if there is none."""
-        if target.identity not in self._photos:
+        photos = self._photos().get(target.identity)
+        if photos is None:
             return False
 
         def decode(record: FaceRecord) -> bool | None:
             return _decode_source(record, into) if record.file_name != target.file_name else None
 
-        numbers = rng().permutation(self._photos[target.identity])[:_MAX_DRAWS]
-        return bool(self._first_usable(map(int, numbers), decode))
+        return bool(self._first_usable(_some_of(photos, rng), decode))
 
     def _read_other(self, target: FaceRecord, number: int, rng: _MakeRng, into: Batch) -> bool:
         """Reads somebody else as the source; False in a data set of one person.
@@ -246,7 +259,11 @@ class PairSampler:
             is_other = record.file_name != photo and (not person or record.identity != person)
             return _decode_source(record, into) if is_other else None
 
-        return bool(self._first_usable(self._draws(number, rng), decode))
+        if self._first_usable(self._draws(number, rng), decode):
+            return True
+        # One person has nearly all photos: the labels, read once, tell who else there is.
+        others = np.setdiff1d(np.arange(len(self.dataset)), self._photos().get(person, []))
+        return bool(self._first_usable(_some_of(others, rng), decode))
 
     def _draws(self, first: int, rng: _MakeRng) -> Iterator[int]:
         yield first
@@ -268,6 +285,11 @@ class PairSampler:
             if used is not None:
                 return used
         return None
+
+
+def _some_of(numbers: np.ndarray, rng: _MakeRng) -> Iterator[int]:
+    """At most `_MAX_DRAWS` of the numbers, each once."""
+    return map(int, rng().permutation(numbers)[:_MAX_DRAWS])
 
 
 def _decode_source(record: FaceRecord, into: Batch) -> bool:

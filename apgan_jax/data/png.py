@@ -50,7 +50,7 @@ def decode(data: bytes) -> np.ndarray | None:
         return None
     start, width, height, form = _HEADER.unpack_from(data)
     length, name = _DATA.unpack_from(data, _HEADER.size)
-    if max(width, height) > _MAX_SIZE:
+    if not (0 < width <= _MAX_SIZE and 0 < height <= _MAX_SIZE):
         return None
     if (start, form, name) != (_START, _FORM, b'IDAT') or begin + length + _TAIL != len(data):
         return None

@@ -7,9 +7,11 @@ number, through an offset index and `os.pread`) and knows the schema. A data set
 
 import json
 import logging
+import math
 import os
 import struct
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -229,12 +231,12 @@ class FaceRecord:
     @property
     def identity(self) -> str:
         """Who it is; '' where nobody knows."""
-        return self._bytes('identity').decode()
+        return self._text('identity')
 
     @property
     def file_name(self) -> str:
         """Of the photo, relative to its source folder."""
-        return self._bytes('file_name').decode()
+        return self._text('file_name')
 
     def decode_image(self, into: np.ndarray | None = None) -> np.ndarray:
         """Decodes the crop.
@@ -292,8 +294,19 @@ class FaceRecord:
             raise CorruptRecordError(f'{name} has {len(values)} values instead of one')
         return values[0]
 
+    def _text(self, name: str) -> str:
+        try:
+            return self._bytes(name).decode()
+        except UnicodeDecodeError as error:
+            raise CorruptRecordError(f'{name} is no UTF-8 ({error})') from error
+
     def _array(self, name: str, *shape: int) -> np.ndarray:
-        return np.array(self._feature(name).float_list.value, np.float32).reshape(shape)
+        values = np.array(self._feature(name).float_list.value, np.float32)
+        if values.size != math.prod(shape):
+            raise CorruptRecordError(
+                f'{name} has {values.size} values instead of {math.prod(shape)}'
+            )
+        return values.reshape(shape)
 
     def _feature(self, name: str) -> Any:
         if name not in self._features:
@@ -353,6 +366,30 @@ class CorruptRecords:
             )
 
 
+class _OpenFiles:
+    """Files for reading, each opened once at its first use, closed with this object.
+
+    Threads may share it. At the end of the process the system closes them: threads may still read.
+    """
+
+    def __init__(self) -> None:
+        self._descriptors: dict[Path, int] = {}
+        self._lock = threading.Lock()
+        weakref.finalize(self, _close_all, self._descriptors).atexit = False
+
+    def descriptor(self, path: Path) -> int:
+        """Of the open file."""
+        with self._lock:
+            if path not in self._descriptors:
+                self._descriptors[path] = os.open(path, os.O_RDONLY)
+            return self._descriptors[path]
+
+
+def _close_all(descriptors: Mapping[Path, int]) -> None:
+    for descriptor in descriptors.values():
+        os.close(descriptor)
+
+
 class RecordDataset(Sequence[bytes]):
     """The serialised records of a data set, by number.
 
@@ -380,7 +417,7 @@ class RecordDataset(Sequence[bytes]):
         # Arrays, not tuples: VGGFace2's three million records take 50 MB instead of 400.
         self._offsets = np.concatenate(offsets)
         self._shards = np.repeat(np.arange(len(offsets)), [len(part) for part in offsets])
-        self._descriptors: list[int] | None = None
+        self._files = _OpenFiles()
         if not len(self._offsets):
             raise UserError(f'{data_dir}: holds no record; build it again from more photos')
 
@@ -389,31 +426,26 @@ class RecordDataset(Sequence[bytes]):
 
     def __getitem__(self, number: Any) -> Any:
         path, offset = self.place(number)
-        return read_record(self._open_files()[self._shards[number]], offset, path)
+        return read_record(self._files.descriptor(path), offset, path)
 
     def __iter__(self) -> Iterator[bytes]:
         return (self[number] for number in range(len(self)))
 
-    def __repr__(self) -> str:
-        # Grain writes this into checkpoints and compares it on restore.
-        return f'RecordDataset({len(self)} records, {self.crop_spec.name})'
-
     def __getstate__(self) -> dict[str, Any]:
         # Open files and the counter's lock stay in this process.
-        return self.__dict__ | {'_descriptors': None, 'corrupt': None}
+        return self.__dict__ | {'_files': None, 'corrupt': None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state | {'corrupt': CorruptRecords()}
+        self.__dict__ |= state | {'_files': _OpenFiles(), 'corrupt': CorruptRecords()}
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the split's files."""
+        return sum(path.stat().st_size for path in self._paths)
 
     def place(self, number: int) -> tuple[Path, int]:
         """File of a record and offset in it, bytes."""
         return self._paths[self._shards[number]], int(self._offsets[number])
-
-    def _open_files(self) -> list[int]:
-        # Opened on first use, so that a copy sent to another process opens its own.
-        if self._descriptors is None:
-            self._descriptors = [os.open(path, os.O_RDONLY) for path in self._paths]
-        return self._descriptors
 
 
 def _index_shard(path: Path) -> np.ndarray:
