@@ -60,6 +60,10 @@ def shift(x, y):
     return np.array([[1.0, 0.0, -x], [0.0, 1.0, -y]])
 
 
+def grey_patch(level, crop_from_frame):
+    return blending.face_patch(np.full((64, 64, 3), level, np.uint8), crop_from_frame)
+
+
 def rotated():
     matrix = np.array([[0.8, -0.5, 0.0], [0.5, 0.8, 0.0]])
     matrix[:, 2] = 31.5 - matrix[:, :2] @ (200, 120)
@@ -71,7 +75,7 @@ def test_nothing_outside_the_rectangle_is_touched(crop_from_frame):
     frame = portrait()
     before = frame.copy()
     white = np.full((64, 64, 3), 255, np.uint8)
-    blending.paste(frame, white, crop_from_frame)
+    blending.paste(frame, blending.face_patch(white, crop_from_frame))
     left, top, right, bottom = alignment.crop_rectangle(crop_from_frame, 64, frame.shape[:2])
     assert (frame[top:bottom, left:right] != before[top:bottom, left:right]).any()
     frame[top:bottom, left:right] = before[top:bottom, left:right]
@@ -84,13 +88,13 @@ def test_a_crop_put_back_where_it_was_changes_nothing():
     crop = alignment.warp_to_crop(frame, crop_from_frame, 128)
     np.testing.assert_array_equal(crop, frame[50:178, 160:288])
     pasted = frame.copy()
-    blending.paste(pasted, crop, crop_from_frame)
+    blending.paste(pasted, blending.face_patch(crop, crop_from_frame))
     assert np.abs(pasted.astype(int) - frame).max() <= 1
 
 
 def test_the_middle_is_the_crop_and_the_way_out_is_the_mask():
     frame = np.zeros((100, 100, 3), np.uint8)
-    blending.paste(frame, np.full((64, 64, 3), 200, np.uint8), shift(20, 10))
+    blending.paste(frame, grey_patch(200, shift(20, 10)))
     expected = 200 * blending.blending_mask(64)
     difference = frame[10:74, 20:84].astype(float) - expected[..., None]
     assert np.abs(difference).max() <= 1
@@ -99,7 +103,7 @@ def test_the_middle_is_the_crop_and_the_way_out_is_the_mask():
 
 def test_a_face_partly_outside_the_frame_is_pasted_in_part():
     frame = np.zeros((100, 100, 3), np.uint8)
-    blending.paste(frame, np.full((64, 64, 3), 200, np.uint8), shift(-32, 70))
+    blending.paste(frame, grey_patch(200, shift(-32, 70)))
     # The crop's centre column is the frame's first; its upper 30 rows are the frame's last.
     expected = 200 * blending.blending_mask(64)[:30, 32:]
     assert np.abs(frame[70:, :32, 0] - expected).max() <= 1
@@ -108,12 +112,56 @@ def test_a_face_partly_outside_the_frame_is_pasted_in_part():
 @pytest.mark.parametrize('place', [(600, 0), (-100, 0), (0, 700), (0, -65)])
 def test_a_face_outside_the_frame_is_left_out(place):
     frame = portrait()
-    blending.paste(frame, np.full((64, 64, 3), 255, np.uint8), shift(*place))
+    blending.paste(frame, grey_patch(255, shift(*place)))
     np.testing.assert_array_equal(frame, portrait())
 
 
 def test_a_view_into_a_larger_array_is_changed_in_place():
     whole = np.zeros((100, 140, 3), np.uint8)
-    blending.paste(whole[:, :100], np.full((64, 64, 3), 200, np.uint8), shift(20, 10))
+    blending.paste(whole[:, :100], grey_patch(200, shift(20, 10)))
     assert (whole[42, 52] == 200).all()
     assert not whole[:, 100:].any()
+
+
+def test_pixels_where_the_mask_is_0_keep_their_values():
+    frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    before = frame.copy()
+    mask = np.zeros((64, 64), np.float32)
+    mask[20:40, 10:30] = 0.5
+    patch = blending.Patch(np.full((64, 64, 3), 255, np.uint8), mask, shift(30, 40))
+    blending.paste(frame, patch)
+    changed = (frame != before).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (60, 79, 40, 59)
+    np.testing.assert_array_equal(
+        frame[60:80, 40:60], np.rint((before[60:80, 40:60] + 255.0) / 2).astype(np.uint8)
+    )
+
+
+def test_pictures_need_not_be_square():
+    frame = np.zeros((100, 140, 3), np.uint8)
+    picture = np.full((20, 50, 3), 90, np.uint8)
+    blending.paste(frame, blending.Patch(picture, np.ones((20, 50), np.float32), shift(30, 40)))
+    rows, columns = np.nonzero(frame[..., 0])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 59, 30, 79)
+    assert (frame[40:60, 30:80] == 90).all()
+
+
+def test_10_bit_planes_are_blended_without_loss():
+    plane = np.full((100, 100), 1023, np.uint16)
+    mask = blending.blending_mask(64)
+    blending.blend([plane], [np.full((64, 64), 64, np.uint16)], mask, shift(20, 10))
+    expected = 1023 + mask * (64.0 - 1023.0)
+    assert np.abs(plane[10:74, 20:84] - expected).max() <= 0.51
+    assert plane[42, 52] == 64 and plane[0, 0] == 1023
+
+
+def test_a_picture_shown_small_is_averaged():
+    """Stripes of one pixel at a quarter of the size are grey, not one of the stripes."""
+    picture = np.zeros((128, 128, 3), np.uint8)
+    picture[:, ::2] = 200
+    frame = np.zeros((60, 60, 3), np.uint8)
+    quarter = np.array([[4.0, 0.0, 4 * -10 + 1.5], [0.0, 4.0, 4 * -10 + 1.5]])
+    blending.paste(frame, blending.Patch(picture, np.ones((128, 128), np.float32), quarter))
+    assert np.abs(frame[12:40, 12:40].astype(int) - 100).max() <= 1
+    assert not frame[:9].any() and not frame[43:].any()

@@ -394,7 +394,8 @@ def test_equation_13(left, top, seed):
     part = np.s_[top : top + 64, left : left + 64]
     mask = blending.blending_mask(64).astype(np.float64)
     expected = oracle.equation_13(mask, *float64((crop, frame[part])))
-    blending.paste(frame, crop, np.array([[1.0, 0, -left], [0, 1.0, -top]]))
+    crop_from_frame = np.array([[1.0, 0, -left], [0, 1.0, -top]])
+    blending.paste(frame, blending.face_patch(crop, crop_from_frame))
     # Frames are uint8: half a level of rounding, and 1e-5 of their range.
     assert np.abs(frame[part] - expected).max() <= 0.5 + 255 * 1e-5
 
@@ -417,7 +418,7 @@ def test_equation_13_under_rotation():
             weight = bilinear(mask, *place, outside='zero')
             face = bilinear(crop.astype(np.float64), *place, outside='edge')
             expected[y, x] = weight * face + (1 - weight) * frame[y, x]
-    blending.paste(frame, crop, crop_from_frame)
+    blending.paste(frame, blending.face_patch(crop, crop_from_frame))
     # The warped crop is rounded to uint8 before it is blended, the result again.
     assert np.abs(frame - expected).max() <= 1.1
 

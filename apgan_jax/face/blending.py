@@ -1,14 +1,31 @@
 """Putting the generated face back: the mirrored-sigmoid mask and the inverse warp (paper III-D)."""
 
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from apgan_jax.face.alignment import crop_rectangle
+from apgan_jax.face.alignment import compose, invert, scale_of, transform_points
 
 ALPHA_AT_256 = 0.08
 GAMMA = 0.7
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A picture that is to be blended into a frame.
+
+    Attributes:
+      picture: RGB uint8 (h, w, 3).
+      mask: float32 (h, w) in [0, 1], 0 at the edges.
+      picture_from_frame: float64 (2, 3), pixels of the upright frame to pixels of the picture.
+    """
+
+    picture: np.ndarray
+    mask: np.ndarray
+    picture_from_frame: np.ndarray
 
 
 def mirrored_sigmoid_mask(
@@ -44,32 +61,96 @@ def blending_mask(size: int) -> np.ndarray:
     return (mask - edge) / (mask.max() - edge)
 
 
-def paste(frame: np.ndarray, crop: np.ndarray, crop_from_frame: np.ndarray) -> None:
-    """Blends a crop into a frame in place, eq. 13 in the frame's own pixels.
-
-    The paper blends in the crop and warps the result back; warping crop and mask and blending there
-    is the same where the mask is 1 and leaves the frame's own detail where it is not. Nothing
-    outside the rectangle that holds the crop is written.
+def face_patch(crop: np.ndarray, crop_from_frame: np.ndarray) -> Patch:
+    """A generated face with the mask of eq. 12.
 
     Args:
-      frame: RGB uint8 (h, w, 3), changed.
       crop: RGB uint8 (size, size, 3).
       crop_from_frame: (2, 3).
     """
-    size = crop.shape[0]
-    left, top, right, bottom = crop_rectangle(crop_from_frame, size, frame.shape[:2])
+    return Patch(crop, blending_mask(crop.shape[0]), np.asarray(crop_from_frame, np.float64))
+
+
+def paste(frame: np.ndarray, patch: Patch) -> None:
+    """Blends a patch into a frame in place, eq. 13 in the frame's own pixels.
+
+    The paper blends in the crop and warps the result back; warping crop and mask and blending there
+    is the same where the mask is 1 and leaves the frame's own detail where it is not. Pixels at
+    which the warped mask is 0, such as all outside the picture, keep their values.
+
+    Args:
+      frame: RGB uint8 (h, w, 3), changed.
+      patch: what to blend in.
+    """
+    blend([frame], [patch.picture], patch.mask, patch.picture_from_frame)
+
+
+def blend(
+    targets: Sequence[np.ndarray],
+    pictures: Sequence[np.ndarray],
+    mask: np.ndarray,
+    picture_from_target: np.ndarray,
+) -> None:
+    """Blends pictures into targets of one geometry, in place.
+
+    Args:
+      targets: uint8 or uint16 (h, w) or (h, w, channels), all of the same height and width.
+      pictures: one for each target, of its type or float32, in its range of values.
+      mask: float32 (picture height, picture width) in [0, 1].
+      picture_from_target: (2, 3), pixels of the targets to those of the pictures.
+    """
+    height, width = targets[0].shape[:2]
+    left, top, right, bottom = _rectangle(picture_from_target, mask.shape, (height, width))
     if right <= left or bottom <= top:
         return
-    # Points of the rectangle to points of the crop: shift by the corner first.
-    crop_from_part = crop_from_frame.copy()
-    crop_from_part[:, 2] += crop_from_frame[:, :2] @ (left, top)
     shape = (right - left, bottom - top)
-    inverse_linear = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(
-        crop, crop_from_part, shape, flags=inverse_linear, borderMode=cv2.BORDER_REPLICATE
+    picture_from_part = compose(picture_from_target, _shift(left, top))
+    # Outside the picture the mask is 0, its border value.
+    weight = _warp(mask, picture_from_part, shape, cv2.BORDER_CONSTANT)
+    for target, picture in zip(targets, pictures, strict=True):
+        part = target[top:bottom, left:right]
+        old = part.astype(np.float32)
+        new = _warp(picture, picture_from_part, shape, cv2.BORDER_REPLICATE)
+        new -= old
+        new *= weight if new.ndim == 2 else weight[..., None]
+        new += old
+        part[:] = np.rint(new, out=new)
+
+
+def _warp(
+    picture: np.ndarray, picture_from_part: np.ndarray, shape: tuple[int, int], border: int
+) -> np.ndarray:
+    """Float32 samples of the picture at the pixels of a part of (width, height)."""
+    picture, picture_from_part = _reduced(picture.astype(np.float32), picture_from_part)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(picture, picture_from_part, shape, flags=flags, borderMode=border)
+
+
+def _reduced(picture: np.ndarray, picture_from_part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shrinks by area what would be shown at half its size or less: bilinear sampling skips."""
+    factor = int(scale_of(picture_from_part) + 0.01)
+    height, width = picture.shape[:2]
+    if factor < 2 or min(height, width) < 2 * factor:
+        return picture, picture_from_part
+    small = cv2.resize(picture, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    x_scale, y_scale = small.shape[1] / width, small.shape[0] / height
+    small_from_picture = np.array(
+        [[x_scale, 0, x_scale / 2 - 0.5], [0, y_scale, y_scale / 2 - 0.5]]
     )
-    # Outside the crop the mask is 0, its border value.
-    mask = cv2.warpAffine(blending_mask(size), crop_from_part, shape, flags=inverse_linear)
-    part = frame[top:bottom, left:right]
-    blended = cv2.blendLinear(warped, np.ascontiguousarray(part), mask, 1 - mask)
-    np.copyto(part, blended)
+    return small, compose(small_from_picture, picture_from_part)
+
+
+def _rectangle(
+    picture_from_target: np.ndarray, picture_shape: tuple[int, ...], shape: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the target that holds the whole picture, clipped to it."""
+    height, width = picture_shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
+    points = transform_points(invert(picture_from_target), corners)
+    left, top = np.floor(points.min(axis=0)).astype(int)
+    right, bottom = np.ceil(points.max(axis=0)).astype(int) + 1
+    return max(0, left), max(0, top), min(shape[1], right), min(shape[0], bottom)
+
+
+def _shift(x: int, y: int) -> np.ndarray:
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y]])

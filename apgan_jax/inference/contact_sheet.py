@@ -2,20 +2,27 @@
 
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
 from apgan_jax.image_files import is_image, read_image, write_image
 from apgan_jax.images import image_grid
-from apgan_jax.inference import provenance, video
+from apgan_jax.inference import provenance
+from apgan_jax.inference.sampling import sample_frames
 from apgan_jax.inference.swapper import Swapper
 
 _WIDTH = 320
 
 
 def write_contact_sheet(
-    target: Path, swapped: Path, output: Path, *, swapper: Swapper, columns: int = 6
+    target: Path,
+    swapped: Path,
+    output: Path,
+    *,
+    swapper: Swapper,
+    columns: int = 6,
+    start: float | None = None,
+    end: float | None = None,
 ) -> None:
     """Writes and marks a contact sheet.
 
@@ -25,9 +32,12 @@ def write_contact_sheet(
       output: PNG or JPEG; one that exists is replaced.
       swapper: the model that was used.
       columns: evenly spaced frames.
+      start: of the part of the target that was swapped, seconds; None: its beginning.
+      end: likewise.
     """
-    rows = [sample_frames(path, columns) for path in (target, swapped)]
-    sheet = image_grid([np.stack([_thumbnail(frame) for frame in row]) for row in rows])
+    rows = [_frames(target, columns, start, end), _frames(swapped, columns)]
+    columns = min(map(len, rows))
+    sheet = image_grid([np.stack([_thumbnail(frame) for frame in row[:columns]]) for row in rows])
     bundle = swapper.bundle
     with provenance.marked_output(
         output, parent=swapped, model_name=bundle.name, bundle_sha256=bundle.sha256
@@ -35,21 +45,12 @@ def write_contact_sheet(
         write_image(unsigned, sheet)
 
 
-def sample_frames(path: Path, count: int) -> list[np.ndarray]:
-    """At most `count` evenly spaced frames of a video, RGB uint8; a photo is one frame.
-
-    Raises:
-      UserError: the file cannot be read.
-    """
+def _frames(
+    path: Path, count: int, start: float | None = None, end: float | None = None
+) -> list[np.ndarray]:
     if is_image(path):
         return [read_image(path)]
-    video.probe(path)
-    with av.open(str(path)) as container:
-        total = sum(1 for _ in container.decode(video=0))
-    wanted = set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist())
-    with av.open(str(path)) as container:
-        frames = enumerate(container.decode(video=0))
-        return [frame.to_ndarray(format='rgb24') for number, frame in frames if number in wanted]
+    return [sample.rgb for sample in sample_frames(path, count, start=start, end=end)]
 
 
 def _thumbnail(frame: np.ndarray) -> np.ndarray:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import av
 import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face import landmarks
-from apgan_jax.inference import video
+from apgan_jax.inference.video import VideoReader
 
 BLENDSHAPES = ('jawOpen', 'eyeBlinkLeft', 'eyeBlinkRight')
 
@@ -51,9 +50,8 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
 
 def _blendshapes(path: Path):
     """For each frame the values of `BLENDSHAPES`, or None without a face."""
-    video.probe(path)
     # One face in video mode is smoothed: what is compared would be the filter's.
-    with av.open(str(path)) as container, landmarks.FaceLandmarker(max_faces=4) as landmarker:
-        for frame in container.decode(video=0):
-            face = landmarks.largest(landmarker.detect(frame.to_ndarray(format='rgb24')))
+    with VideoReader(path) as frames, landmarks.FaceLandmarker(max_faces=4) as landmarker:
+        for frame in frames:
+            face = landmarks.largest(landmarker.detect(frame.rgb))
             yield None if face is None else [face.blendshapes[name] for name in BLENDSHAPES]
