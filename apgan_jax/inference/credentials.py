@@ -1,0 +1,372 @@
+"""Keys and certificates that sign the mark: made on first use, or brought by the user."""
+
+import io
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import c2pa
+import cv2
+import numpy as np
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from apgan_jax.errors import UserError
+
+CREDENTIALS_FILE = 'credentials.pem'
+PASSPHRASE_VARIABLE = 'APGAN_KEY_PASSPHRASE'
+
+# Without a time stamp from an authority, a mark ends with its certificate: make it last.
+_VALIDITY = timedelta(days=20 * 365)
+
+# What a certificate may be for. C2PA's reader accepts the first only, unless it is told of the
+# others, and calls a file `invalid` that was signed with one of them.
+_PURPOSES = {
+    ExtendedKeyUsageOID.EMAIL_PROTECTION.dotted_string: 'emailProtection',
+    '1.3.6.1.5.5.7.3.36': 'documentSigning',
+    '1.3.6.1.4.1.62558.2.1': 'C2PA claim signing',
+}
+_EC_ALGORITHMS = {
+    'secp256r1': c2pa.C2paSigningAlg.ES256,
+    'secp384r1': c2pa.C2paSigningAlg.ES384,
+    'secp521r1': c2pa.C2paSigningAlg.ES512,
+}
+_MIN_RSA_BITS = 2048
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What signs and what is trusted.
+
+    Attributes:
+      private_key: the leaf's key, PKCS8 PEM, not encrypted.
+      certificate_chain: leaf first, PEM.
+      root: the chain's last certificate, PEM: the trust anchor to give to others.
+      algorithm: of the signature, the one that fits the key.
+    """
+
+    private_key: bytes = field(repr=False)
+    certificate_chain: bytes
+    root: bytes
+    algorithm: c2pa.C2paSigningAlg = c2pa.C2paSigningAlg.ES256
+
+    def signer(self) -> c2pa.Signer:
+        """A signer without time stamps: they would need the network."""
+        return c2pa.Signer.from_info(
+            c2pa.C2paSignerInfo(self.algorithm, self.certificate_chain, self.private_key, None)
+        )
+
+
+def c2pa_settings(anchors: bytes = b'') -> dict[str, Any]:
+    """Settings of the C2PA library: nothing from the network, no thumbnails.
+
+    Args:
+      anchors: certificates to trust, PEM.
+    """
+    trust = {'trust_config': '\n'.join(_PURPOSES)}
+    if anchors:  # Empty text would be taken for a damaged certificate.
+        trust['user_anchors'] = anchors.decode()
+    return {
+        'verify': {
+            'verify_trust': True,
+            'remote_manifest_fetch': False,
+            'ocsp_fetch': False,
+            # Signing then reads the whole file again: a mark that does not hold is never given.
+            'verify_after_sign_hash': True,
+        },
+        'builder': {'thumbnail': {'enabled': False}},
+        # By default files of up to 512 MB are held in memory while they are signed.
+        'core': {'backing_store_memory_threshold_in_mb': 16},
+        'trust': trust,
+    }
+
+
+def default_credentials_dir() -> Path:
+    """Returns the user's own folder for credentials; $APGAN_CREDENTIALS, if set, names another."""
+    if override := os.environ.get('APGAN_CREDENTIALS'):
+        return Path(override)
+    variable = 'APPDATA' if os.name == 'nt' else 'XDG_CONFIG_HOME'
+    base = os.environ.get(variable)
+    return (Path(base) if base else Path.home() / '.config') / 'apgan'
+
+
+def load_or_create_credentials(directory: Path) -> Credentials:
+    """Loads the credentials in a folder, after making them there if there are none.
+
+    Several processes may do this at once: all get the same credentials.
+
+    Raises:
+      UserError: the folder cannot be written, or what it holds is damaged or out of date.
+    """
+    path = directory / CREDENTIALS_FILE
+    try:
+        if not path.exists():
+            _publish_once(path, _new_credentials())
+        pem = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f'{path}: the signing credentials cannot be read or made ({error.strerror}); '
+            f'set APGAN_CREDENTIALS to a folder that you can write'
+        ) from error
+    return _parse_own(path, pem)
+
+
+def load_credentials(certificate: Path, key: Path) -> Credentials:
+    """Loads the user's own certificate and key, and proves by a signature that C2PA takes them.
+
+    Args:
+      certificate: PEM, the signer's certificate first, then those above it.
+      key: PEM; PKCS8, or the older EC and RSA forms. P-256, P-384, P-521, RSA of at least 2048
+        bits, or Ed25519. One that is encrypted is opened with $APGAN_KEY_PASSPHRASE.
+
+    Raises:
+      UserError: a file is missing or damaged, the two do not belong together, or the certificate
+        is out of date or not made for signing.
+    """
+    chain = load_certificates(certificate, 'chain.pem')
+    private_key = _load_key(key)
+    if private_key.public_key() != chain[0].public_key():
+        fits = any(private_key.public_key() == each.public_key() for each in chain)
+        raise UserError(
+            f"{certificate}: the signer's certificate must come first; reorder the file"
+            if fits
+            else f'{key}: does not belong to the certificate in {certificate}; give its key'
+        )
+    _check_dates(certificate, chain[0])
+    _check_purpose(certificate, chain[0])
+    credentials = _assemble(key, private_key, chain)
+    _check_by_signing(certificate, credentials)
+    return credentials
+
+
+def load_certificates(path: Path, example: str = 'root.pem') -> list[x509.Certificate]:
+    """Loads all certificates of a PEM file.
+
+    Args:
+      path: the file.
+      example: a file name that shows in the message what kind is wanted.
+
+    Raises:
+      UserError: the file cannot be read or holds no certificate.
+    """
+    try:
+        return x509.load_pem_x509_certificates(_read(path))
+    except ValueError as error:
+        raise UserError(
+            f'{path}: holds no readable certificate; give a PEM file, such as {example}, with '
+            f"'BEGIN CERTIFICATE' in it"
+        ) from error
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    """Certificates as PEM, one after the other."""
+    return b''.join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f'{path}: cannot be read ({error.strerror}); give the path of a PEM file'
+        ) from error
+
+
+def _load_key(path: Path) -> PrivateKeyTypes:
+    content = _read(path)
+    is_encrypted = b'ENCRYPTED' in content
+    passphrase = os.environ.get(PASSPHRASE_VARIABLE)
+    if is_encrypted and not passphrase:
+        raise UserError(
+            f'{path}: the key is encrypted; set {PASSPHRASE_VARIABLE} to its passphrase, or '
+            f'decrypt it: openssl pkey -in {path.name} -out plain.pem'
+        )
+    try:
+        # A passphrase for a key that has none is an error to the library, not to our users.
+        secret = passphrase.encode() if passphrase and is_encrypted else None
+        return serialization.load_pem_private_key(content, password=secret)
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f'{path}: the passphrase in {PASSPHRASE_VARIABLE} does not open this key; correct it'
+            if is_encrypted
+            else f"{path}: holds no readable private key; give a PEM file with 'PRIVATE KEY' in it"
+        ) from error
+
+
+def _assemble(
+    path: Path, private_key: PrivateKeyTypes, chain: list[x509.Certificate]
+) -> Credentials:
+    key = private_key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return Credentials(
+        private_key=key,
+        certificate_chain=pem(*chain),
+        root=pem(chain[-1]),
+        algorithm=_algorithm(path, private_key),
+    )
+
+
+def _algorithm(path: Path, key: PrivateKeyTypes) -> c2pa.C2paSigningAlg:
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _EC_ALGORITHMS:
+        return _EC_ALGORITHMS[key.curve.name]
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _MIN_RSA_BITS:
+        return c2pa.C2paSigningAlg.PS256
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return c2pa.C2paSigningAlg.ED25519
+    raise UserError(
+        f'{path}: C2PA cannot sign with this kind of key; use P-256, P-384, P-521, Ed25519 or RSA '
+        f'of at least {_MIN_RSA_BITS} bits'
+    )
+
+
+def _check_dates(path: Path, leaf: x509.Certificate) -> None:
+    now = datetime.now(UTC)
+    if leaf.not_valid_after_utc < now:
+        raise UserError(f'{path}: expired on {leaf.not_valid_after_utc:%Y-%m-%d}; renew it')
+    if leaf.not_valid_before_utc > now:
+        raise UserError(
+            f'{path}: not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; wait, or '
+            "correct this computer's clock"
+        )
+
+
+def _check_purpose(path: Path, leaf: x509.Certificate) -> None:
+    try:
+        usages = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        usages = x509.ExtendedKeyUsage([])
+    if not any(usage.dotted_string in _PURPOSES for usage in usages):
+        raise UserError(
+            f'{path}: the certificate is not made for signing media; have one made with the '
+            f'extended key usage {" or ".join(_PURPOSES.values())}'
+        )
+
+
+def _check_by_signing(path: Path, credentials: Credentials) -> None:
+    """Signs one pixel, so that what C2PA will not take shows before hours of work, not after."""
+    created = {
+        'action': 'c2pa.created',
+        'digitalSourceType': 'http://cv.iptc.org/newscodes/digitalsourcetype/digitalCreation',
+    }
+    definition = {'assertions': [{'label': 'c2pa.actions.v2', 'data': {'actions': [created]}}]}
+    pixel = cv2.imencode('.png', np.zeros((1, 1, 3), np.uint8))[1].tobytes()
+    settings = c2pa_settings(credentials.root)
+    try:
+        context = c2pa.Context.from_dict(settings, signer=credentials.signer())
+        with c2pa.Builder(definition, context=context) as builder:
+            builder.sign('image/png', io.BytesIO(pixel), io.BytesIO())
+    except c2pa.C2paError as error:
+        raise UserError(
+            f'{path}: C2PA does not accept this certificate ({" ".join(str(error).split())}); it '
+            'needs digitalSignature, an authority and a subject key identifier, and must not be '
+            'a CA'
+        ) from error
+
+
+def _new_credentials() -> bytes:
+    """Makes a key, its certificate and the root that signs it. The root's key is not kept."""
+    root_key = ec.generate_private_key(ec.SECP256R1())
+    leaf_key = ec.generate_private_key(ec.SECP256R1())
+    root_name = _x509_name('AP-GAN local root')
+    root = _certificate(root_name, root_key.public_key(), root_name, root_key, is_root=True)
+    leaf_name = _x509_name('AP-GAN local signer')
+    leaf = _certificate(leaf_name, leaf_key.public_key(), root_name, root_key, is_root=False)
+    key = leaf_key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return key + pem(leaf, root)
+
+
+def _certificate(
+    name: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    issuer: x509.Name,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    is_root: bool,
+) -> x509.Certificate:
+    """Makes a certificate of the profile that C2PA asks for; it refuses others."""
+    now = datetime.now(UTC)
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        # A day early, for readers whose clock is slow.
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + _VALIDITY)
+        .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
+        .add_extension(_key_usage(is_root=is_root), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(authority, critical=False)
+    )
+    if not is_root:
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
+        builder = builder.add_extension(usage, critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _key_usage(*, is_root: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_root,
+        key_cert_sign=is_root,
+        crl_sign=is_root,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _x509_name(common_name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, 'AP-GAN, self-signed'),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _publish_once(path: Path, content: bytes) -> None:
+    """Writes a file that only its owner can read, unless another process was first."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # mkstemp makes the file with mode 0600.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    try:
+        with os.fdopen(descriptor, 'wb') as file:
+            file.write(content)
+        # Unlike a rename, a link does not replace what another process put there meanwhile.
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        os.unlink(temporary)
+
+
+def _parse_own(path: Path, content: bytes) -> Credentials:
+    remedy = f'move {path} away to have new ones made (files signed before stay valid)'
+    try:
+        key = serialization.load_pem_private_key(content, password=None)
+        leaf, root = x509.load_pem_x509_certificates(content)
+    except (ValueError, TypeError) as error:
+        raise UserError(f'{path}: the signing credentials are damaged; {remedy}') from error
+    if key.public_key() != leaf.public_key():
+        raise UserError(f'{path}: the key does not belong to the certificate; {remedy}')
+    if leaf.not_valid_after_utc < datetime.now(UTC):
+        raise UserError(f'{path}: expired on {leaf.not_valid_after_utc:%Y-%m-%d}; {remedy}')
+    return _assemble(path, key, [leaf, root])

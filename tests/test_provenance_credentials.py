@@ -1,0 +1,241 @@
+"""Keys that sign the mark: the program's own, and those that a user brings."""
+
+import json
+import multiprocessing
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+
+import c2pa
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from PIL import Image
+
+from apgan_jax.errors import UserError
+from apgan_jax.inference import credentials, provenance
+
+EMAIL = ExtendedKeyUsageOID.EMAIL_PROTECTION
+DOCUMENTS = x509.ObjectIdentifier('1.3.6.1.5.5.7.3.36')
+CLAIMS = x509.ObjectIdentifier('1.3.6.1.4.1.62558.2.1')
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+
+
+def test_own_credentials_are_private_and_loaded_again(tmp_path, monkeypatch):
+    monkeypatch.setenv('APGAN_CREDENTIALS', str(tmp_path / 'own'))
+    directory = credentials.default_credentials_dir()
+    assert directory == tmp_path / 'own'
+    first = credentials.load_or_create_credentials(directory)
+    (path,) = directory.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert credentials.load_or_create_credentials(directory) == first
+    assert 'PRIVATE' not in repr(first)
+
+
+def test_processes_that_race_share_one_set_of_credentials(tmp_path):
+    with multiprocessing.get_context('spawn').Pool(2) as pool:
+        made = pool.map(credentials.load_or_create_credentials, [tmp_path] * 6, chunksize=1)
+    assert len(set(made)) == 1
+    assert os.listdir(tmp_path) == ['credentials.pem']
+
+
+def test_broken_own_credentials_are_a_user_error(tmp_path):
+    credentials.load_or_create_credentials(tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r'damaged; move .*credentials\.pem away') as caught:
+        credentials.load_or_create_credentials(tmp_path)
+    assert '\n' not in str(caught.value)
+
+
+def name(text):
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def certificate(
+    subject, key, issuer, issuer_key, *, is_ca=False, purposes=(EMAIL,), start=-DAY, end=DAY
+):
+    public, authority = key.public_key(), issuer_key.public_key()
+    usage = dict.fromkeys(
+        [
+            'content_commitment',
+            'key_encipherment',
+            'data_encipherment',
+            'key_agreement',
+            'encipher_only',
+            'decipher_only',
+        ],
+        False,
+    )
+    usage = x509.KeyUsage(digital_signature=not is_ca, key_cert_sign=is_ca, crl_sign=is_ca, **usage)
+    key_id = x509.SubjectKeyIdentifier.from_public_key(public)
+    issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name(subject))
+        .issuer_name(name(issuer))
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW + start)
+        .not_valid_after(NOW + end)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(key_id, critical=False)
+        .add_extension(issuer_id, critical=False)
+    )
+    if purposes and not is_ca:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(list(purposes)), critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+ROOT_KEY = ec.generate_private_key(ec.SECP256R1())
+MIDDLE_KEY = ec.generate_private_key(ec.SECP256R1())
+LEAF_KEY = ec.generate_private_key(ec.SECP256R1())
+ROOT = certificate('root', ROOT_KEY, 'root', ROOT_KEY, is_ca=True)
+MIDDLE = certificate('middle', MIDDLE_KEY, 'root', ROOT_KEY, is_ca=True)
+PKCS8 = serialization.PrivateFormat.PKCS8
+
+
+def write_key(path, key, form=PKCS8, passphrase=None):
+    encryption = (
+        serialization.BestAvailableEncryption(passphrase)
+        if passphrase
+        else serialization.NoEncryption()
+    )
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
+    return path
+
+
+def files(tmp_path, key=LEAF_KEY, chain=None, form=PKCS8, passphrase=None, **leaf):
+    """Writes a chain of three, its last certificate the root, and the key of its first."""
+    first = certificate('signer', key, 'middle', MIDDLE_KEY, **leaf)
+    path = tmp_path / 'chain.pem'
+    path.write_bytes(credentials.pem(*(chain(first) if chain else [first, MIDDLE, ROOT])))
+    return path, write_key(tmp_path / 'key.pem', key, form, passphrase)
+
+
+def mark(tmp_path, signer):
+    parent = tmp_path / 'parent.png'
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(parent)
+    output = tmp_path / 'output.png'
+    with provenance.marked_output(
+        output, parent=parent, model_name='m', bundle_sha256='00', credentials=signer
+    ) as unsigned:
+        unsigned.write_bytes(parent.read_bytes())
+    return output
+
+
+KEYS = {
+    'Es256': lambda: LEAF_KEY,
+    'Es384': lambda: ec.generate_private_key(ec.SECP384R1()),
+    'Es512': lambda: ec.generate_private_key(ec.SECP521R1()),
+    'Ps256': lambda: rsa.generate_private_key(65537, 2048),
+    'Ed25519': ed25519.Ed25519PrivateKey.generate,
+}
+
+
+@pytest.mark.parametrize('algorithm', KEYS)
+def test_users_own_key_signs_and_only_its_root_makes_it_trusted(tmp_path, algorithm):
+    signer = credentials.load_credentials(*files(tmp_path, KEYS[algorithm]()))
+    output = mark(tmp_path, signer)
+    with output.open('rb') as file, c2pa.Reader(file) as reader:
+        store = json.loads(reader.json())
+    signature = store['manifests'][store['active_manifest']]['signature_info']
+    assert (signature['alg'], signature['common_name']) == (algorithm, 'signer')
+
+    stranger = credentials.load_or_create_credentials(tmp_path / 'stranger')
+    assert provenance.verify(output, credentials=stranger).state == 'valid'
+    root = tmp_path / 'root.pem'
+    root.write_bytes(credentials.pem(ROOT))
+    assert provenance.verify(output, credentials=stranger, trust=[root]).state == 'trusted'
+    assert provenance.verify(output, credentials=signer).state == 'trusted'
+
+
+@pytest.mark.parametrize('purpose', [EMAIL, DOCUMENTS, CLAIMS])
+def test_each_purpose_of_signing_is_accepted_and_verified(tmp_path, purpose):
+    signer = credentials.load_credentials(*files(tmp_path, purposes=[purpose]))
+    assert provenance.verify(mark(tmp_path, signer), credentials=signer).state == 'trusted'
+
+
+def test_chain_may_end_before_the_root(tmp_path):
+    signer = credentials.load_credentials(*files(tmp_path, chain=lambda leaf: [leaf, MIDDLE]))
+    assert signer.root == credentials.pem(MIDDLE)
+    assert provenance.verify(mark(tmp_path, signer), credentials=signer).state == 'trusted'
+
+
+def test_certificate_alone_is_trusted_through_its_issuer_only(tmp_path):
+    signer = credentials.load_credentials(*files(tmp_path, chain=lambda leaf: [leaf]))
+    output = mark(tmp_path, signer)
+    assert provenance.verify(output, credentials=signer).state == 'valid'
+    issuer = tmp_path / 'issuer.pem'
+    issuer.write_bytes(credentials.pem(MIDDLE))
+    assert provenance.verify(output, credentials=signer, trust=[issuer]).state == 'trusted'
+
+
+def test_older_key_form_is_read(tmp_path):
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    signer = credentials.load_credentials(*files(tmp_path, form=form))
+    assert signer.private_key.startswith(b'-----BEGIN PRIVATE KEY')
+
+
+@pytest.mark.parametrize('form', [PKCS8, serialization.PrivateFormat.TraditionalOpenSSL])
+def test_encrypted_key_wants_its_passphrase(tmp_path, monkeypatch, form):
+    monkeypatch.delenv('APGAN_KEY_PASSPHRASE', raising=False)
+    paths = files(tmp_path, form=form, passphrase=b'secret')
+    with pytest.raises(UserError, match=r'set APGAN_KEY_PASSPHRASE .* openssl pkey -in key\.pem'):
+        credentials.load_credentials(*paths)
+    monkeypatch.setenv('APGAN_KEY_PASSPHRASE', 'wrong')
+    with pytest.raises(UserError, match='does not open this key'):
+        credentials.load_credentials(*paths)
+    monkeypatch.setenv('APGAN_KEY_PASSPHRASE', 'secret')
+    assert credentials.load_credentials(*paths).algorithm == c2pa.C2paSigningAlg.ES256
+
+
+def test_passphrase_for_a_key_that_needs_none_does_no_harm(tmp_path, monkeypatch):
+    monkeypatch.setenv('APGAN_KEY_PASSPHRASE', 'secret')
+    credentials.load_credentials(*files(tmp_path))
+
+
+MISTAKES = {
+    'expired on': {'start': -3 * DAY, 'end': -DAY},
+    'not valid before .* clock': {'start': DAY, 'end': 3 * DAY},
+    'not made for signing media; .* emailProtection': {'purposes': ()},
+    'not made for signing': {'purposes': [ExtendedKeyUsageOID.SERVER_AUTH]},
+    'C2PA does not accept this certificate': {
+        'purposes': [EMAIL, ExtendedKeyUsageOID.TIME_STAMPING]
+    },
+    'must come first': {'chain': lambda leaf: [MIDDLE, leaf, ROOT]},
+    'does not belong to the certificate': {'chain': lambda leaf: [MIDDLE, ROOT]},
+    'cannot sign with this kind of key; use P-256': {
+        'key': ec.generate_private_key(ec.SECP256K1())
+    },
+    'RSA of at least 2048 bits': {'key': rsa.generate_private_key(65537, 1024)},
+}
+
+
+@pytest.mark.parametrize('message', MISTAKES)
+def test_mistakes_are_named_in_one_line(tmp_path, message):
+    with pytest.raises(UserError, match=message) as caught:
+        credentials.load_credentials(*files(tmp_path, **MISTAKES[message]))
+    assert '\n' not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_files_that_are_missing_or_swapped_are_user_errors(tmp_path):
+    chain, key = files(tmp_path)
+    with pytest.raises(UserError, match=r'chain\.pem: holds no readable private key'):
+        credentials.load_credentials(chain, chain)
+    with pytest.raises(UserError, match=r'key\.pem: holds no readable certificate'):
+        credentials.load_credentials(key, key)
+    with pytest.raises(UserError, match=r'nowhere\.pem: cannot be read'):
+        credentials.load_credentials(tmp_path / 'nowhere.pem', key)
+
+
+def test_settings_use_no_network():
+    verify = credentials.c2pa_settings(b'')['verify']
+    assert (verify['remote_manifest_fetch'], verify['ocsp_fetch']) == (False, False)
+    c2pa.Context.from_dict(credentials.c2pa_settings(b''))
