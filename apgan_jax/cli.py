@@ -6,9 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('GLOG_minloglevel', '2')
+# The products here are tiny; threads for them only spin, at the cost of those that work.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 from tqdm import tqdm
 
@@ -25,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'apgan {options.command}: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f'apgan {options.command}: interrupted; no output was written', file=sys.stderr)
+        print(
+            f'apgan {options.command}: interrupted; no output was written; --resume goes on with a '
+            'video',
+            file=sys.stderr,
+        )
         return 130
 
 
@@ -35,22 +42,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest='command', required=True)
 
-    swap = commands.add_parser('swap', help='give the largest face of a target another identity')
-    swap.add_argument('--source', type=Path, nargs='+', required=True, help='photos or an identity')
-    swap.add_argument('--target', type=Path, required=True, help='photo or video')
-    swap.add_argument('--output', type=Path, required=True)
-    swap.add_argument('--contact-sheet', type=Path, help='a picture of target and swapped frames')
-    swap.add_argument('--overwrite', action='store_true', help='replace an output that exists')
+    swap = commands.add_parser('swap', help='give faces of a target another identity')
+    who = swap.add_mutually_exclusive_group(required=True)
+    who.add_argument('--source', type=Path, nargs='+', help='photos, videos or an identity file')
+    who.add_argument('--map', type=Path, help='TOML file: who becomes whom')
+    swap.add_argument('--face', default='largest', help='largest|all|left|right|N|like:PHOTO')
+    swap.add_argument('--colour-match', action='store_true', help="take over the target's colours")
+    _add_files(swap)
     _add_bundle(swap)
     swap.set_defaults(run=_swap)
 
+    anonymise = commands.add_parser('anonymise', help='give everybody an invented identity')
+    _add_files(anonymise)
+    _add_bundle(anonymise)
+    anonymise.set_defaults(run=_anonymise)
+
     verify = commands.add_parser('verify', help='check the mark of a file')
     verify.add_argument('file', type=Path)
+    verify.add_argument('--trust', type=Path, nargs='+', default=[], help='PEM of other signers')
     verify.set_defaults(run=_verify)
 
     identity = commands.add_parser('identity', help='save an identity without its photos')
     actions = identity.add_subparsers(dest='action', required=True)
-    save = actions.add_parser('save', help='average photos of one person')
+    save = actions.add_parser('save', help='average photos and videos of one person')
     save.add_argument('--source', type=Path, nargs='+', required=True)
     save.add_argument('--output', type=Path, required=True)
     _add_bundle(save)
@@ -80,6 +94,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """What `swap` and `anonymise` share."""
+    parser.add_argument('--target', required=True, help='photo, video, folder or camera:0')
+    parser.add_argument('--output', type=Path, required=True)
+    parser.add_argument('--overwrite', action='store_true', help='replace an output that exists')
+    parser.add_argument('--resume', action='store_true', help='go on with an interrupted video')
+    parser.add_argument('--start', type=float, help='of the video, seconds')
+    parser.add_argument('--end', type=float, help='of the video, seconds')
+    parser.add_argument('--codec', default='h264', help='h264, hevc or av1')
+    parser.add_argument('--quality', type=int, help='constant rate factor; smaller is better')
+    parser.add_argument('--preset', help='of the encoder')
+    parser.add_argument('--chroma', default='keep', help="keep, or 420 for old players' sake")
+    parser.add_argument('--label', nargs='?', const='', help='draw a visible label, or this text')
+    parser.add_argument('--certificate', type=Path, help='PEM chain to sign with, with --key')
+    parser.add_argument('--key', type=Path, help='PEM key to sign with')
+    parser.add_argument('--contact-sheet', type=Path, help='a picture of target and output frames')
+
+
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bundle', type=Path, help='model file; the shipped one by default')
 
@@ -97,46 +129,100 @@ def _swapper(options: argparse.Namespace):
 
 
 def _swap(options: argparse.Namespace) -> int:
-    from apgan_jax.image_files import is_image
-    from apgan_jax.inference import swap, video
+    from apgan_jax.inference import jobs
+
+    def make_job(swapper):
+        if options.map:
+            return jobs.map_job(swapper, options.map, colour_match=options.colour_match)
+        job, source = jobs.swap_job(
+            swapper, options.source, face=options.face, colour_match=options.colour_match
+        )
+        _say_left_out(source.left_out)
+        return job
+
+    return _run_job(options, make_job)
+
+
+def _anonymise(options: argparse.Namespace) -> int:
+    from apgan_jax.inference import jobs
+
+    return _run_job(options, jobs.anonymise_job)
+
+
+def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int:
+    from apgan_jax.inference import swap
     from apgan_jax.inference.contact_sheet import write_contact_sheet
 
+    how = _output(options)
     swap.check_files(options.target, options.output, overwrite=options.overwrite)
     if options.contact_sheet:
-        swap.check_picture(options.contact_sheet, overwrite=options.overwrite)
-    total = 1 if is_image(options.target) else video.probe(options.target).frames
+        swap.check_sheet(options.target)
+        swap.check_output(options.contact_sheet, overwrite=options.overwrite)
+    total = swap.count_frames(options.target, how)
     swapper = _swapper(options)
-    identity = swap.load_source(options.source, swapper)
+    job = make_job(swapper)
     with tqdm(total=total, unit='frame', file=sys.stderr, disable=None) as bar:
         report = swap.swap_file(
-            options.target, options.output, swapper=swapper, identity=identity, on_frame=bar.update
+            options.target, options.output, job=job, how=how, on_frame=bar.update
         )
     print('\n'.join([f'{options.output}: {report.lines()[0]}', *report.lines()[1:]]))
     if options.contact_sheet:
-        write_contact_sheet(options.target, options.output, options.contact_sheet, swapper=swapper)
+        write_contact_sheet(
+            Path(options.target),
+            options.output,
+            options.contact_sheet,
+            swapper=swapper,
+            start=how.start,
+            end=how.end,
+        )
     return 0
+
+
+def _output(options: argparse.Namespace):
+    from apgan_jax.inference.credentials import load_credentials
+    from apgan_jax.inference.encoding import Encoding
+    from apgan_jax.inference.label import DEFAULT_TEXT
+    from apgan_jax.inference.swap import Output
+
+    if (options.certificate is None) != (options.key is None):
+        raise UserError('--certificate and --key belong together; give both or neither')
+    signer = load_credentials(options.certificate, options.key) if options.key else None
+    return Output(
+        encoding=Encoding(options.codec, options.quality, options.preset, options.chroma),
+        start=options.start,
+        end=options.end,
+        label=DEFAULT_TEXT if options.label == '' else options.label,
+        credentials=signer,
+        resume=options.resume,
+    )
+
+
+def _say_left_out(left_out: Sequence[str]) -> None:
+    for line in left_out:
+        print(f'source: left out {line}' if 'taken' not in line else f'source: {line}')
 
 
 def _verify(options: argparse.Namespace) -> int:
     from apgan_jax.inference import provenance
 
-    report = provenance.verify(options.file)
+    report = provenance.verify(options.file, trust=options.trust)
     print('\n'.join(report.lines()))
     return 0 if report.state in ('trusted', 'valid') and report.is_marked_synthetic else 1
 
 
 def _save_identity(options: argparse.Namespace) -> int:
     from apgan_jax.identity_file import save_identity
-    from apgan_jax.inference.swap import load_source
+    from apgan_jax.inference.sources import load_source
 
     if options.output.exists():
         raise UserError(f'--output {options.output}: exists already; choose another name')
     if options.output.suffix != '.safetensors':
         raise UserError(f'--output {options.output}: the name must end in .safetensors')
     swapper = _swapper(options)
-    identity = load_source(options.source, swapper)
-    save_identity(options.output, identity, swapper.bundle.identity_encoder)
-    print(f'{options.output}: identity of {len(options.source)} photos')
+    source = load_source(options.source, swapper)
+    _say_left_out(source.left_out)
+    save_identity(options.output, source.identity, swapper.bundle.identity_encoder)
+    print(f'{options.output}: identity of {source.used} pictures')
     return 0
 
 

@@ -9,23 +9,44 @@ from apgan_jax import safetensors_file
 from apgan_jax.errors import UserError
 from apgan_jax.models.identity import IdentityEmbedding, IdentityEncoder
 
-SHIPPED_IDENTITY = Path(__file__).parent / 'assets' / 'identity_demo.safetensors'
-_VECTOR, _FEATURES = 'identity_vector', 'identity_features/'
+_ASSETS = Path(__file__).parent / 'assets'
+SHIPPED_IDENTITY = _ASSETS / 'identity_demo.safetensors'
+_VECTOR, _FEATURES, _SFACE = 'identity_vector', 'identity_features/', 'sface_vector'
 
 
 def save_identity(
-    path: Path, identity: IdentityEmbedding, encoder: IdentityEncoder, *, description: str = ''
+    path: Path,
+    identity: IdentityEmbedding,
+    encoder: IdentityEncoder,
+    *,
+    sface_vector: np.ndarray | None = None,
+    description: str = '',
 ) -> None:
-    """Writes one identity (leading axis 1)."""
+    """Writes one identity.
+
+    Args:
+      path: of the file.
+      identity: leading axis 1.
+      encoder: that made it.
+      sface_vector: the same person by SFace, a unit vector (128,): for the bank of `anonymise`.
+      description: for people.
+    """
     tensors = {_VECTOR: np.asarray(identity.vector[0])}
     tensors |= {
         _FEATURES + stage: np.asarray(value[0]) for stage, value in identity.features.items()
     }
+    if sface_vector is not None:
+        tensors[_SFACE] = np.asarray(sface_vector, np.float32)
     document = {
         'identity_encoder': {'kind': encoder.kind, 'sha256': encoder.sha256},
         'description': description,
     }
     safetensors_file.write(path, tensors, document)
+
+
+def bank_files() -> list[Path]:
+    """The shipped identities of nobody, for anonymising; see data_prep/make_bank.py."""
+    return sorted((_ASSETS / 'identities').glob('*.safetensors'))
 
 
 def load_identity(path: Path, encoder: IdentityEncoder) -> IdentityEmbedding:

@@ -134,7 +134,7 @@ def assert_refused(capsys, arguments, command, *values):
         ('target', 'none.png', 'no such file'),
         ('target', 'blank.png', 'no face found'),
         ('target', 'text.png', 'not a readable image'),
-        ('target', 'empty.jpg', 'not a readable image'),
+        ('target', 'empty.jpg', 'the file is empty'),
         ('target', 'truncated.jpg', 'not a readable image'),
         ('target', 'truncated.png', 'not a readable image'),
         ('source', 'none.png', 'no such file'),

@@ -1,25 +1,76 @@
-"""Swapping files: photos and videos in, marked photos and videos out."""
+"""Swapping files: photos, folders, videos and cameras in; marked photos and videos out."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face import blending, landmarks
-from apgan_jax.face.aligned import AlignedFace, align_face
-from apgan_jax.face.alignment import CropSpec
-from apgan_jax.face.tracking import LandmarkSmoother
-from apgan_jax.identity_file import load_identity
+from apgan_jax.face.tracking import FaceTracker, TrackedFace
 from apgan_jax.image_files import is_image, read_image, write_image
-from apgan_jax.inference import provenance, video
+from apgan_jax.inference import provenance
+from apgan_jax.inference.background import in_background
+from apgan_jax.inference.casting import Embed
+from apgan_jax.inference.credentials import Credentials
+from apgan_jax.inference.encoding import Encoding
+from apgan_jax.inference.frames import FaceCounts, FrameSwapper, Swapped
+from apgan_jax.inference.label import render_label
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.models.identity import IdentityEmbedding
+from apgan_jax.inference.video import Frame, VideoReader, is_camera
+from apgan_jax.inference.video_writer import VIDEO_SUFFIXES, VideoStats, VideoWriter
 
 IMAGE_OUTPUT_SUFFIXES = ('.jpg', '.jpeg', '.png')
-VIDEO_OUTPUT_SUFFIXES = ('.mp4', '.mov', '.m4v')
-_MAX_FACES = 4
+_MAX_FACES = 8
+_DEFAULT_ENCODING = Encoding()
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """What is written, beside the swapped faces.
+
+    Attributes:
+      encoding: of videos.
+      start: of a video, seconds; None: its beginning.
+      end: likewise.
+      label: text of a visible label; None: no label.
+      credentials: that sign; None: the user's own.
+      resume: whether to go on after an interrupted run.
+    """
+
+    encoding: Encoding = _DEFAULT_ENCODING
+    start: float | None = None
+    end: float | None = None
+    label: str | None = None
+    credentials: Credentials | None = None
+    resume: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Who becomes whom, and how.
+
+    Attributes:
+      swapper: the model.
+      frame_swapper: with the casting.
+      embed: of a face, by which the tracker knows people again.
+      kind: 'swapped' or 'anonymised', for the manifest.
+      fingerprint: JSON values that tell this job from another one, for resuming.
+      state: JSON values of the casting, for resuming.
+      restore: takes them up.
+    """
+
+    swapper: Swapper
+    frame_swapper: FrameSwapper
+    embed: Embed
+    kind: provenance.EditKind = 'swapped'
+    fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    state: Callable[[], Any] = lambda: None
+    restore: Callable[[Any], None] = lambda state: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,212 +78,316 @@ class SwapReport:
     """What became of a target.
 
     Attributes:
-      frames: of the target; 1 for a photo.
-      without_face: frames in which no face was found; they are unchanged.
-      transcoding: what became of the streams, None for a photo.
+      counts: of its faces.
+      video: what became of the streams; None for photos.
     """
 
-    frames: int
-    without_face: int
-    transcoding: video.VideoStats | None = None
+    counts: FaceCounts
+    video: VideoStats | None = None
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
-        lines = [f'{self.frames - self.without_face} of {self.frames} frames swapped']
-        if self.without_face:
-            lines.append(f'{self.without_face} frames without a face were left unchanged')
-        if self.transcoding is None:
-            return lines
-        stats = self.transcoding
-        if stats.decode_errors or stats.lost_seconds:
-            lines.append(
-                f'the target is damaged: {stats.decode_errors} errors, {stats.lost_seconds:.2f} s '
-                'could not be read'
-            )
-        if stats.audio_transcoded:
-            lines.append(f'{stats.audio_transcoded} sound tracks were converted to AAC')
-        if stats.dropped_streams:
-            lines.append(f'left out: {", ".join(stats.dropped_streams)}')
-        return lines
+        counts = self.counts
+        lines = [f'{counts.swapped} faces swapped in {counts.frames} frames']
+        if counts.blurred:
+            lines.append(f'{counts.blurred} faces could not be swapped safely and were blurred')
+        if counts.without_face:
+            lines.append(f'{counts.without_face} frames without a face were left unchanged')
+        if counts.left:
+            lines.append(f'{counts.left} faces were left as they are')
+        if len(counts.people) > 1:
+            seen = ', '.join(f'{who}: {n} frames' for who, n in sorted(counts.people.items()))
+            lines.append(f'{len(counts.people)} people ({seen})')
+        return lines + (_video_lines(self.video) if self.video else [])
 
 
-class FrameSwapper:
-    """Swaps the largest face of one frame after the other.
-
-    Args:
-      swapper: the model.
-      identity: of the source, leading axis 1.
-      landmarker: for video or for single images.
-      smoother: of the landmarks over time; None for photos.
-    """
-
-    def __init__(
-        self,
-        swapper: Swapper,
-        identity: IdentityEmbedding,
-        landmarker: landmarks.FaceLandmarker,
-        smoother: LandmarkSmoother | None = None,
-    ) -> None:
-        self._swapper = swapper
-        self._identity = identity
-        self._landmarker = landmarker
-        self._smoother = smoother
-        self.without_face = 0
-
-    def __call__(self, frame: np.ndarray, time_seconds: float = 0.0) -> np.ndarray | None:
-        """Swaps RGB uint8 (h, w, 3) into a new array; None where there is no face."""
-        aligned = self._find(frame, time_seconds)
-        if aligned is None:
-            self.without_face += 1
-            return None
-        swapped = self._swapper.swap(aligned.crop[None], aligned.boundary_map[None], self._identity)
-        result = frame.copy()
-        blending.paste(result, swapped[0], aligned.crop_from_frame)
-        return result
-
-    def _find(self, frame: np.ndarray, time_seconds: float) -> AlignedFace | None:
-        face = landmarks.largest(self._landmarker.detect(frame, time_seconds))
-        if face is None:
-            return None
-        points = face.landmarks
-        if self._smoother is not None:
-            points = self._smoother(points, time_seconds)
-        return align_face(frame, points, self._swapper.bundle.crop_spec)
+def _video_lines(stats: VideoStats) -> list[str]:
+    lines = []
+    if stats.decode_errors or stats.lost_seconds:
+        lines.append(
+            f'the target is damaged: {stats.decode_errors} errors, {stats.lost_seconds:.2f} s '
+            'could not be read'
+        )
+    if stats.audio_transcoded:
+        lines.append(f'{stats.audio_transcoded} sound tracks were converted to AAC')
+    if stats.subtitles_converted:
+        lines.append(f'{stats.subtitles_converted} subtitle tracks were converted to mov_text')
+    if any(stats.padded):
+        lines.append('{} lines and {} columns were added, for 4:2:0'.format(*stats.padded))
+    if stats.dropped_streams:
+        lines.append(f'left out: {", ".join(stats.dropped_streams)}')
+    return lines
 
 
-def load_source(paths: Sequence[Path], swapper: Swapper) -> IdentityEmbedding:
-    """The identity of a source: one saved identity, or the mean over photos (k-shot).
+def face_embedder(swapper: Swapper) -> Embed:
+    """Unit vectors of faces in frames, by a model's identity encoder."""
+    from apgan_jax.face.aligned import align_face
 
-    Args:
-      paths: photos of one person, or one identity file.
-      swapper: the model.
+    def embed(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        crop = align_face(picture, points, swapper.bundle.crop_spec).crop
+        return np.asarray(swapper.embed(crop[None]).vector)[0]
 
-    Returns:
-      Leading axis 1.
-
-    Raises:
-      UserError: a photo is unreadable or shows no face, or the identity file does not fit.
-    """
-    saved = [path for path in paths if Path(path).suffix == '.safetensors']
-    if saved:
-        if len(paths) > 1:
-            raise UserError(
-                f'--source {saved[0]}: an identity file stands alone; give either one identity '
-                'file or photos'
-            )
-        return load_identity(paths[0], swapper.bundle.identity_encoder)
-    spec = swapper.bundle.crop_spec
-    with landmarks.FaceLandmarker(max_faces=_MAX_FACES) as landmarker:
-        crops = [_source_crop(Path(path), landmarker, spec) for path in paths]
-    return swapper.embed_source(crops)
+    return embed
 
 
-def _source_crop(path: Path, landmarker: landmarks.FaceLandmarker, spec: CropSpec) -> np.ndarray:
-    photo = read_image(path)
-    face = landmarks.largest(landmarker.detect(photo))
-    if face is None:
-        raise UserError(f'{path}: no face found; give a photo with a clear, large face')
-    return align_face(photo, face.landmarks, spec).crop
-
-
-def check_files(target: Path, output: Path, *, overwrite: bool = False) -> None:
+def check_files(target: Path | str, output: Path, *, overwrite: bool = False) -> None:
     """Refuses what cannot end well, before any work is done.
 
     Raises:
       UserError: target missing, output existing or of a kind that cannot carry the mark or does
         not fit the target.
     """
-    if not target.is_file():
-        raise UserError(f'--target {target}: no such file; give a photo or a video')
+    if not is_camera(target) and not Path(target).exists():
+        raise UserError(f'--target {target}: no such file; give a photo, a video or a folder')
+    if not output.parent.is_dir():
+        raise UserError(f'--output {output}: {output.parent} is no folder; make it first')
+    if is_folder(target):
+        _check_folder(Path(target), output)
+        return
+    check_output(output, _fitting(target), overwrite=overwrite)
+    if output.exists() and not is_camera(target) and output.samefile(target):
+        raise UserError(f'--output {output}: is the target itself; choose another name')
+
+
+def check_output(
+    output: Path, suffixes: Iterable[str] = IMAGE_OUTPUT_SUFFIXES, *, overwrite: bool = False
+) -> None:
+    """Refuses an output's name.
+
+    Raises:
+      UserError: it exists, has none of the suffixes, or its folder does not exist.
+    """
     if output.exists() and not overwrite:
         raise UserError(f'--output {output}: exists already; choose another name or --overwrite')
-    if output.exists() and output.samefile(target):
-        raise UserError(f'--output {output}: is the target itself; choose another name')
     provenance.check_signable(output)
-    fitting = IMAGE_OUTPUT_SUFFIXES if is_image(target) else VIDEO_OUTPUT_SUFFIXES
-    if output.suffix.lower() not in fitting:
+    if output.suffix.lower() not in suffixes:
         raise UserError(
-            f'--output {output}: for this target the name must end in {", ".join(fitting)}'
+            f'--output {output}: for this target the name must end in {", ".join(suffixes)}'
         )
     if not output.parent.is_dir():
         raise UserError(f'--output {output}: {output.parent} is no folder; make it first')
 
 
-def check_picture(path: Path, *, overwrite: bool = False) -> None:
-    """Refuses a picture's name as `check_files` does a video's.
+def check_sheet(target: Path | str) -> None:
+    """Refuses a contact sheet of what cannot be looked at twice.
 
     Raises:
-      UserError: it exists, or is no PNG or JPEG in an existing folder.
+      UserError: the target is a camera or a folder.
     """
-    if path.exists() and not overwrite:
-        raise UserError(f'{path}: exists already; choose another name or --overwrite')
-    if path.suffix.lower() not in IMAGE_OUTPUT_SUFFIXES:
-        raise UserError(f'{path}: the name must end in {", ".join(IMAGE_OUTPUT_SUFFIXES)}')
-    if not path.parent.is_dir():
-        raise UserError(f'{path}: {path.parent} is no folder; make it first')
+    if is_camera(target) or is_folder(target):
+        raise UserError(
+            f'--contact-sheet with --target {target}: is for photos and video files; leave it out'
+        )
+
+
+def count_frames(target: Path | str, how: Output) -> int | None:
+    """Frames of a target, about, for a progress bar; None where nobody knows.
+
+    Raises:
+      UserError: the target cannot be read.
+    """
+    if is_folder(target):
+        return len(folder_images(Path(target)))
+    if is_camera(target):
+        return None
+    if _is_photo(target):
+        return 1
+    with VideoReader(target, start=how.start, end=how.end) as reader:
+        seconds = reader.info.duration_seconds
+        whole = how.start is None and how.end is None
+        frames = reader.info.frames if whole else None
+        return frames or (round(seconds * float(reader.rate)) if seconds else None)
+
+
+def _fitting(target: Path | str) -> tuple[str, ...]:
+    return IMAGE_OUTPUT_SUFFIXES if _is_photo(target) else VIDEO_SUFFIXES
+
+
+def _check_folder(target: Path, output: Path) -> None:
+    if not folder_images(target):
+        raise UserError(f'--target {target}: holds no image; give a folder of photos or frames')
+    if output.exists():
+        raise UserError(f'--output {output}: exists already; choose a name for a new folder')
+
+
+def is_folder(target: Path | str) -> bool:
+    """Whether a target is a folder of images."""
+    return not is_camera(target) and Path(target).is_dir()
+
+
+def _is_photo(target: Path | str) -> bool:
+    return not is_camera(target) and is_image(Path(target))
+
+
+def folder_images(folder: Path) -> list[Path]:
+    """The images of a folder by name."""
+    return sorted(path for path in folder.iterdir() if is_image(path))
 
 
 def swap_file(
-    target: Path,
+    target: Path | str,
     output: Path,
     *,
-    swapper: Swapper,
-    identity: IdentityEmbedding,
-    on_frame: Callable[[], None] | None = None,
+    job: Job,
+    how: Output = Output(),
+    on_frame: Callable[[], Any] | None = None,
 ) -> SwapReport:
-    """Swaps the largest face of a photo or of each frame of a video and marks the output.
+    """Swaps the faces of a target and marks the output.
 
     Nothing appears under the output's name before it is complete and signed.
 
     Args:
-      target: photo or video.
+      target: photo, video, folder of images or camera (`camera:0`).
       output: see `check_files`; one that exists is replaced.
-      swapper: the model.
-      identity: of the source, leading axis 1.
+      job: who becomes whom.
+      how: what is written.
       on_frame: called after each frame.
-
-    Returns:
-      The report.
 
     Raises:
       UserError: the target cannot be read, shows no face at all (photos), or the output cannot be
         written or signed.
     """
-    bundle = swapper.bundle
-    make = _swap_photo if is_image(target) else _swap_video
+    if is_folder(target):
+        return _swap_folder(Path(target), output, job, how, on_frame)
+    edit = provenance.Edit(kind=job.kind, label=how.label)
+    bundle = job.swapper.bundle
     with provenance.marked_output(
-        output, parent=target, model_name=bundle.name, bundle_sha256=bundle.sha256
+        output,
+        parent=None if is_camera(target) else Path(target),
+        model_name=bundle.name,
+        bundle_sha256=bundle.sha256,
+        edit=edit,
+        credentials=how.credentials,
     ) as unsigned:
-        report = make(target, unsigned, swapper, identity, on_frame)
+        if _is_photo(target):
+            report = _swap_photo(Path(target), unsigned, job, how)
+            if on_frame:
+                on_frame()
+        else:
+            report = _swap_video(target, output, unsigned, job, how, on_frame)
+        edit.faces_swapped, edit.faces_blurred = report.counts.swapped, report.counts.blurred
     return report
 
 
-def _swap_photo(
-    target: Path,
-    unsigned: Path,
-    swapper: Swapper,
-    identity: IdentityEmbedding,
-    on_frame: Callable[[], None] | None,
-) -> SwapReport:
+@dataclasses.dataclass(frozen=True)
+class _Photo:
+    rgb: np.ndarray
+
+
+def _swap_photo(target: Path, unsigned: Path, job: Job, how: Output) -> SwapReport:
     photo = read_image(target)
-    with landmarks.FaceLandmarker(max_faces=_MAX_FACES) as landmarker:
-        swapped = FrameSwapper(swapper, identity, landmarker)(photo)
-    if swapped is None:
+    faces = _find_faces(photo)
+    if not faces:
         raise UserError(f'--target {target}: no face found; give a photo with a clear face')
-    write_image(unsigned, swapped)
-    if on_frame:
-        on_frame()
-    return SwapReport(frames=1, without_face=0)
+    (done,) = job.frame_swapper.run([(_Photo(photo), faces)])
+    picture = photo.copy()
+    for patch in [*done.patches, *_label(how.label, photo.shape)]:
+        blending.paste(picture, patch)
+    write_image(unsigned, picture)
+    return SwapReport(done.counts)
+
+
+def _find_faces(photo: np.ndarray) -> list[TrackedFace]:
+    """The faces of one photo, from the left."""
+    with landmarks.FaceLandmarker(max_faces=_MAX_FACES) as landmarker:
+        found = landmarker.detect(photo)
+    found.sort(key=lambda face: float(face.landmarks[:, 0].mean()))
+    return [TrackedFace(person, face.landmarks) for person, face in enumerate(found)]
+
+
+def _swap_folder(
+    folder: Path, output: Path, job: Job, how: Output, on_frame: Callable[[], Any] | None
+) -> SwapReport:
+    """Each image by itself; those without a face are copied as they are."""
+    counts = FaceCounts()
+    output.mkdir()
+    for path in folder_images(folder):
+        suffix = path.suffix if path.suffix.lower() in IMAGE_OUTPUT_SUFFIXES else '.png'
+        name = output / f'{path.stem}{suffix}'
+        if _find_faces(read_image(path)):
+            counts.add(swap_file(path, name, job=job, how=how).counts)
+        else:
+            shutil.copyfile(path, output / path.name)
+            counts.add(FaceCounts(frames=1, without_face=1))
+        if on_frame:
+            on_frame()
+    return SwapReport(counts)
 
 
 def _swap_video(
-    target: Path,
+    target: Path | str,
+    output: Path,
     unsigned: Path,
-    swapper: Swapper,
-    identity: IdentityEmbedding,
-    on_frame: Callable[[], None] | None,
+    job: Job,
+    how: Output,
+    on_frame: Callable[[], Any] | None,
 ) -> SwapReport:
-    with landmarks.FaceLandmarker(max_faces=_MAX_FACES, video=True) as landmarker:
-        frame_swapper = FrameSwapper(swapper, identity, landmarker, LandmarkSmoother())
-        stats = video.transform_video(target, unsigned, frame_swapper, on_frame=on_frame)
-    return SwapReport(stats.frames, frame_swapper.without_face, stats)
+    bundle = job.swapper.bundle
+    fingerprint = {**job.fingerprint, 'bundle': bundle.sha256, 'label': how.label}
+    with (
+        VideoReader(target, start=how.start, end=how.end) as reader,
+        FaceTracker(max_faces=_MAX_FACES, embed=job.embed) as tracker,
+    ):
+        writer = VideoWriter(
+            unsigned,
+            reader,
+            encoding=how.encoding,
+            parts=output.with_name(f'.{output.name}.parts'),
+            resume=how.resume,
+            job=fingerprint,
+        )
+        counts = _restore(writer.restored_notes, tracker, job)
+        label = _label(how.label, (reader.info.height, reader.info.width))
+        stages = contextlib.closing(_stages(reader, writer.next_frame, tracker, job))
+        with stages as swapped, _stopped_by_user(allowed=reader.is_live):
+            for done in swapped:
+                writer.write(done.frame, [*done.patches, *label])
+                counts.add(done.counts)
+                writer.notes = _notes(counts, tracker, job)
+                if on_frame:
+                    on_frame()
+        return SwapReport(counts, writer.finish())
+
+
+def _stages(
+    reader: VideoReader, first: int, tracker: FaceTracker, job: Job
+) -> Generator[Swapped[Frame]]:
+    """Decoding, finding and generating, each in a thread of its own."""
+    frames = in_background(reader.frames(first), ahead=4)
+    tracked = in_background(tracker.track(frames), ahead=4)
+    return in_background(job.frame_swapper.run(tracked), ahead=8)
+
+
+@contextlib.contextmanager
+def _stopped_by_user(*, allowed: bool) -> Iterator[None]:
+    """Ctrl-C ends a camera's video, and interrupts all else."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not allowed:
+            raise
+
+
+def _notes(counts: FaceCounts, tracker: FaceTracker, job: Job) -> dict[str, Any]:
+    """What a resumed run must know; the tracker is some frames ahead, which does no harm."""
+    return {
+        'counts': dataclasses.asdict(counts),
+        'tracker': tracker.state(),
+        'casting': job.state(),
+    }
+
+
+def _restore(notes: Any, tracker: FaceTracker, job: Job) -> FaceCounts:
+    if notes is None:
+        return FaceCounts()
+    tracker.restore(notes['tracker'])
+    job.restore(notes['casting'])
+    people = {int(person): frames for person, frames in notes['counts']['people'].items()}
+    return FaceCounts(**{**notes['counts'], 'people': people})
+
+
+def _label(text: str | None, shape: tuple[int, ...]) -> list[blending.Patch]:
+    if text is None:
+        return []
+    picture, alpha, (left, top) = render_label(text, shape[0], shape[1])
+    return [blending.Patch(picture, alpha, np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]]))]

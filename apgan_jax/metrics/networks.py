@@ -36,7 +36,7 @@ def find_in_package(package: str, file_name: str) -> Path:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder).rglob(file_name)):
             return path
-    raise UserError(f'{file_name}: not found; install it with `pip install apgan-jax[eval]`')
+    raise UserError(f'{file_name}: not found; install apgan-jax again, which brings {package}')
 
 
 class OnnxNetwork:
@@ -54,7 +54,7 @@ class OnnxNetwork:
             import onnxruntime
         except ImportError as error:
             raise UserError(
-                'onnxruntime is not installed; run `pip install apgan-jax[eval]`'
+                'onnxruntime is not installed; run `pip install onnxruntime`'
             ) from error
         if not Path(path).is_file():
             raise UserError(f'{path}: no such network; put it there or leave the metric out')

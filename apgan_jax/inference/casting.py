@@ -1,0 +1,318 @@
+"""Which face of a frame becomes whom.
+
+A casting is asked frame by frame, in order, and answers with a role for each face that is to be
+changed. Faces without a role stay as they are.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from apgan_jax.errors import UserError
+from apgan_jax.face.tracking import TrackedFace
+from apgan_jax.models.identity import IdentityEmbedding
+
+# (frame RGB uint8 (h, w, 3), landmarks (478, 2)) → unit vector of the face.
+Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+# By MobileFaceNet the same person has 0.8 on average, different people 0.02 (FACTS).
+_SAME_PERSON = 0.35
+# A face is called the largest until another one is larger by this much: two that are about equal
+# would take turns.
+_LARGER = 1.5
+_CHOICES = ('largest', 'all', 'left', 'right')
+
+
+class Role(NamedTuple):
+    """A face and who it becomes."""
+
+    face: TrackedFace
+    identity: IdentityEmbedding
+
+
+class Casting(Protocol):
+    """Gives roles."""
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
+        """Roles for the faces of the next frame, RGB uint8 (h, w, 3)."""
+
+
+def _area(face: TrackedFace) -> float:
+    left, top, right, bottom = face.box
+    return (right - left) * (bottom - top)
+
+
+def _middle(face: TrackedFace) -> float:
+    left, _, right, _ = face.box
+    return (left + right) / 2
+
+
+class People:
+    """The mean identity vector of each person of a clip, over a few of their frames.
+
+    Args:
+      embed: of one face.
+      every: appearances between two that count; the first two always do.
+    """
+
+    def __init__(self, embed: Embed, *, every: int = 25) -> None:
+        self._embed = embed
+        self._every = every
+        self._seen: dict[int, int] = {}
+        self._sums: dict[int, np.ndarray] = {}
+
+    def observe(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> None:
+        """Takes note of the faces of the next frame, RGB uint8 (h, w, 3)."""
+        for face in faces:
+            seen = self._seen.get(face.person, 0)
+            self._seen[face.person] = seen + 1
+            if seen < 2 or seen % self._every == 0:
+                vector = self._embed(picture, face.landmarks)
+                self._sums[face.person] = self._sums.get(face.person, 0.0) + vector
+
+    def vector(self, person: int) -> np.ndarray:
+        """Unit vector of somebody who was observed."""
+        total = self._sums[person]
+        return total / max(float(np.linalg.norm(total)), 1e-6)
+
+    def state(self) -> dict[str, Any]:
+        """JSON values for `restore`."""
+        return {
+            str(person): [self._seen[person], total.tolist()]
+            for person, total in self._sums.items()
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes up what `state` gave."""
+        self._seen = {int(person): seen for person, (seen, _) in state.items()}
+        self._sums = {int(person): np.array(total) for person, (_, total) in state.items()}
+
+
+@dataclasses.dataclass
+class OneSource:
+    """One source for the faces that a rule chooses.
+
+    Attributes:
+      identity: of the source, leading axis 1.
+      choose: the faces of a frame that get it.
+    """
+
+    identity: IdentityEmbedding
+    choose: Callable[[np.ndarray, Sequence[TrackedFace]], list[TrackedFace]]
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
+        """Roles for the chosen faces."""
+        return [Role(face, self.identity) for face in self.choose(picture, faces)]
+
+
+class Largest:
+    """The largest face, which stays the largest until another one is clearly larger."""
+
+    def __init__(self) -> None:
+        self._person: int | None = None
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+        """At most one face."""
+        del picture
+        if not faces:
+            return []
+        largest = max(faces, key=_area)
+        for face in faces:
+            if face.person == self._person and _area(largest) < _LARGER * _area(face):
+                return [face]
+        self._person = largest.person
+        return [largest]
+
+
+class Like:
+    """Whoever looks like a photo.
+
+    Args:
+      vector: of the photo's face.
+      people: of the clip.
+    """
+
+    def __init__(self, vector: np.ndarray, people: People) -> None:
+        self._vector = vector
+        self._people = people
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+        """At most one face: the most alike of those that are alike."""
+        self._people.observe(picture, faces)
+        alike = [(float(self._people.vector(face.person) @ self._vector), face) for face in faces]
+        best = max(alike, key=lambda pair: pair[0], default=(0.0, None))
+        return [best[1]] if best[1] is not None and best[0] >= _SAME_PERSON else []
+
+
+def parse_choice(
+    text: str, *, like: Callable[[Path], Like]
+) -> Callable[[np.ndarray, Sequence[TrackedFace]], list[TrackedFace]]:
+    """The rule that `--face TEXT` names.
+
+    Args:
+      text: 'largest', 'all', 'left', 'right', a number (people in the order in which they
+        appear, from the left, from 1) or 'like:PHOTO'.
+      like: makes the rule for a photo.
+
+    Raises:
+      UserError: it is none of these.
+    """
+    if text == 'largest':
+        return Largest()
+    if text == 'all':
+        return lambda picture, faces: list(faces)
+    if text in ('left', 'right'):
+        pick = min if text == 'left' else max
+        return lambda picture, faces: [pick(faces, key=_middle)] if faces else []
+    if text.startswith('like:'):
+        return like(Path(text.removeprefix('like:')))
+    if text.isdecimal() and int(text) > 0:
+        return Numbered(int(text))
+    raise UserError(
+        f'--face {text}: must be one of {", ".join(_CHOICES)}, a number from 1, or like:PHOTO'
+    )
+
+
+class Numbered:
+    """The n-th person of the clip, in order of appearance, from the left within a frame."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._order: list[int] = []
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+        """At most one face."""
+        del picture
+        for face in sorted(faces, key=_middle):
+            if face.person not in self._order:
+                self._order.append(face.person)
+        wanted = self._order[self._number - 1 : self._number]
+        return [face for face in faces if face.person in wanted]
+
+
+@dataclasses.dataclass(frozen=True)
+class MapEntry:
+    """One person of a mapping file.
+
+    Attributes:
+      like: a photo of the person in the target.
+      source: photos, videos or an identity file of who they become.
+    """
+
+    like: Path
+    source: tuple[Path, ...]
+
+
+def read_map(path: Path) -> list[MapEntry]:
+    """Reads a mapping file; paths in it are relative to it.
+
+        [[person]]
+        like = "anna.jpg"
+        source = ["somebody-1.jpg", "somebody-2.jpg"]
+
+    Raises:
+      UserError: it is missing or not of this form.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise UserError(f'--map {path}: cannot be read ({error.strerror})') from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f'--map {path}: is no TOML ({error}); see the README') from error
+    entries = document.get('person')
+    if set(document) != {'person'} or not isinstance(entries, list) or not entries:
+        raise UserError(f'--map {path}: must consist of [[person]] tables; see the README')
+    return [_entry(path, number, entry) for number, entry in enumerate(entries, start=1)]
+
+
+def _entry(path: Path, number: int, entry: Any) -> MapEntry:
+    sources = entry.get('source')
+    sources = [sources] if isinstance(sources, str) else sources
+    texts = [entry.get('like'), *(sources if isinstance(sources, list) and sources else [None])]
+    if set(entry) != {'like', 'source'} or not all(isinstance(text, str) for text in texts):
+        raise UserError(
+            f'--map {path}: person {number} must have like = "PHOTO" and source = "FILE" or a list '
+            'of files, and nothing else'
+        )
+    like, *source = (path.parent / text for text in texts)
+    return MapEntry(like, tuple(source))
+
+
+class Mapped:
+    """Several people, each with a source of their own.
+
+    Args:
+      vectors: of the photos of the people in the target, (n, d), unit length.
+      identities: of their sources, leading axis 1 each.
+      people: of the clip.
+    """
+
+    def __init__(
+        self, vectors: np.ndarray, identities: Sequence[IdentityEmbedding], people: People
+    ) -> None:
+        self._vectors = vectors
+        self._identities = identities
+        self._people = people
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
+        """Roles for the faces that are somebody of the map; nobody is in a frame twice."""
+        self._people.observe(picture, faces)
+        alike = {
+            (place, entry): cosine
+            for place, face in enumerate(faces)
+            for entry, cosine in enumerate(self._vectors @ self._people.vector(face.person))
+        }
+        roles: list[Role] = []
+        taken: set[tuple[str, int]] = set()
+        for (place, entry), cosine in sorted(alike.items(), key=lambda item: -item[1]):
+            if cosine >= _SAME_PERSON and not taken & {('face', place), ('entry', entry)}:
+                taken |= {('face', place), ('entry', entry)}
+                roles.append(Role(faces[place], self._identities[entry]))
+        return roles
+
+
+class Anonymous:
+    """Everybody becomes somebody of a bank: the same throughout, and each another.
+
+    Args:
+      vectors: of the bank, (n, d), unit length.
+      identities: of the bank, leading axis 1 each.
+      people: of the clip.
+    """
+
+    def __init__(
+        self, vectors: np.ndarray, identities: Sequence[IdentityEmbedding], people: People
+    ) -> None:
+        self._vectors = vectors
+        self._identities = identities
+        self._people = people
+        self._given: dict[int, int] = {}
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
+        """A role for every face."""
+        self._people.observe(picture, faces)
+        return [Role(face, self._identities[self._number(face.person)]) for face in faces]
+
+    def _number(self, person: int) -> int:
+        if person not in self._given:
+            self._given[person] = self._least_alike(self._people.vector(person))
+        return self._given[person]
+
+    def _least_alike(self, vector: np.ndarray) -> int:
+        """Who of the bank is least like a person; nobody twice before everybody once."""
+        order = np.argsort(self._vectors @ vector)
+        given = list(self._given.values())
+        uses = np.array([given.count(int(number)) for number in order])
+        return int(order[np.argmin(uses)])
+
+    def state(self) -> dict[str, Any]:
+        """JSON values for `restore`."""
+        return {str(person): number for person, number in self._given.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes up what `state` gave."""
+        self._given = {int(person): number for person, number in state.items()}

@@ -1,0 +1,183 @@
+"""From frames with faces to frames with patches: aligned, generated in batches, checked.
+
+This is the stage between finding faces and writing frames. It draws nothing: a patch says what is
+to be blended where, and the writer does it in the frame's own pixels.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import jax
+import numpy as np
+
+from apgan_jax.face import blending
+from apgan_jax.face.aligned import AlignedFace, align_face
+from apgan_jax.face.colour import match_colours
+from apgan_jax.face.tracking import TrackedFace
+from apgan_jax.inference.anonymity import LikenessCheck, blurred_patch
+from apgan_jax.inference.casting import Casting, Role
+from apgan_jax.inference.swapper import Swapper
+
+
+class Picture(Protocol):
+    """What has pixels: a video's frame, or a photo."""
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """RGB uint8 (h, w, 3), upright."""
+
+
+F = TypeVar('F', bound=Picture)
+
+
+@dataclasses.dataclass
+class FaceCounts:
+    """What became of the faces of some frames.
+
+    Attributes:
+      frames: frames seen.
+      without_face: frames in which no face was found.
+      swapped: faces swapped.
+      blurred: faces blurred because they could not be swapped, or stayed too alike.
+      left: faces that had no role.
+      people: frames in which each person was seen.
+    """
+
+    frames: int = 0
+    without_face: int = 0
+    swapped: int = 0
+    blurred: int = 0
+    left: int = 0
+    people: dict[int, int] = dataclasses.field(default_factory=dict)
+
+    def add(self, other: 'FaceCounts') -> None:
+        """Counts the frames of another one too."""
+        for name in ('frames', 'without_face', 'swapped', 'blurred', 'left'):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for person, frames in other.people.items():
+            self.people[person] = self.people.get(person, 0) + frames
+
+
+@dataclasses.dataclass
+class Swapped(Generic[F]):
+    """A frame and what is to be done to it.
+
+    Attributes:
+      frame: as it came.
+      patches: to be blended into it.
+      counts: of this frame.
+    """
+
+    frame: F
+    patches: list[blending.Patch]
+    counts: FaceCounts
+
+
+class _Face(NamedTuple):
+    role: Role
+    aligned: AlignedFace
+
+
+class _Work(NamedTuple):
+    done: Swapped
+    faces: list[_Face]
+
+
+class FrameSwapper:
+    """Gives the faces of frames their roles and makes the patches.
+
+    Args:
+      swapper: the model.
+      casting: who becomes whom.
+      batch_size: faces that go through the generator together; one program is compiled for it.
+      colour_match: whether the generated face takes over the target's mean colours.
+      check: of each generated face, for anonymising: what stays too like the person, and what has a
+        role and cannot be aligned, is blurred. None: no check.
+    """
+
+    def __init__(
+        self,
+        swapper: Swapper,
+        casting: Casting,
+        *,
+        batch_size: int = 8,
+        colour_match: bool = False,
+        check: LikenessCheck | None = None,
+    ) -> None:
+        self._swapper = swapper
+        self._crop_spec = swapper.bundle.crop_spec
+        self._casting = casting
+        self._batch_size = batch_size
+        self._colour_match = colour_match
+        self._check = check
+
+    def run(self, tracked: Iterable[tuple[F, Sequence[TrackedFace]]]) -> Iterator[Swapped[F]]:
+        """Yields every frame, in order, with its patches; at most a batch of frames late."""
+        waiting: list[_Work] = []
+        for frame, faces in tracked:
+            waiting.append(self._prepare(frame, faces))
+            num_faces = sum(len(work.faces) for work in waiting)
+            if num_faces >= self._batch_size or len(waiting) >= self._batch_size:
+                yield from self._finish(waiting)
+                waiting = []
+        yield from self._finish(waiting)
+
+    def _prepare(self, frame: F, faces: Sequence[TrackedFace]) -> _Work:
+        roles = self._casting(frame.rgb, faces)
+        counts = FaceCounts(
+            frames=1,
+            without_face=int(not faces),
+            left=len(faces) - len(roles),
+            people={face.person: 1 for face in faces},
+        )
+        work = _Work(Swapped(frame, [], counts), [])
+        for role in roles:
+            try:
+                aligned = align_face(frame.rgb, role.face.landmarks, self._crop_spec)
+            except ValueError:
+                # Points that coincide. Somebody may be behind them all the same.
+                if self._check is not None:
+                    self._blur(work.done, role.face)
+                continue
+            work.faces.append(_Face(role, aligned))
+        return work
+
+    def _finish(self, waiting: Sequence[_Work]) -> Iterator[Swapped[F]]:
+        crops = self._generate([face for work in waiting for face in work.faces])
+        for done, faces in waiting:
+            for face in faces:
+                self._add_patch(done, face, next(crops))
+            yield done
+
+    def _generate(self, faces: Sequence[_Face]) -> Iterator[np.ndarray]:
+        """The generated crops, in order."""
+        size = self._batch_size
+        for start in range(0, len(faces), size):
+            part = faces[start : start + size]
+            # Filled up, so that one program serves every batch.
+            filled = [*part, *[part[0]] * (size - len(part))]
+            swapped = self._swapper.swap(
+                np.stack([face.aligned.crop for face in filled]),
+                np.stack([face.aligned.boundary_map for face in filled]),
+                jax.tree.map(
+                    lambda *values: np.concatenate(values),
+                    *[face.role.identity for face in filled],
+                ),
+            )
+            yield from swapped[: len(part)]
+
+    def _add_patch(self, done: Swapped, face: _Face, swapped: np.ndarray) -> None:
+        aligned = face.aligned
+        if self._colour_match:
+            swapped = match_colours(swapped, aligned.crop)
+        picture = done.frame.rgb
+        if self._check and self._check(picture, face.role.face, aligned.crop, swapped):
+            self._blur(done, face.role.face)
+            return
+        done.patches.append(blending.face_patch(swapped, aligned.crop_from_frame))
+        done.counts.swapped += 1
+
+    def _blur(self, done: Swapped, face: TrackedFace) -> None:
+        done.patches.append(blurred_patch(done.frame.rgb, face.box))
+        done.counts.blurred += 1

@@ -1,0 +1,134 @@
+"""The three jobs of the command line: one source, a map of people, everybody anonymous."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from apgan_jax.errors import UserError
+from apgan_jax.identity_file import bank_files, load_identity
+from apgan_jax.inference.anonymity import TooAlike
+from apgan_jax.inference.casting import (
+    Anonymous,
+    Like,
+    Mapped,
+    OneSource,
+    People,
+    parse_choice,
+    read_map,
+)
+from apgan_jax.inference.frames import FrameSwapper
+from apgan_jax.inference.sources import Source, load_source
+from apgan_jax.inference.swap import Job, face_embedder
+from apgan_jax.inference.swapper import Swapper
+from apgan_jax.metrics.identity import SFace
+from apgan_jax.models.identity import IdentityEmbedding
+
+
+def swap_job(
+    swapper: Swapper, paths: Sequence[Path], *, face: str = 'largest', colour_match: bool = False
+) -> tuple[Job, Source]:
+    """One source for the faces that `--face` names.
+
+    Raises:
+      UserError: a source is unreadable or shows no face, or `face` is no choice.
+    """
+    embed = face_embedder(swapper)
+    people = People(embed)
+
+    def like(path: Path) -> Like:
+        return Like(_photo_vector(path, swapper), people)
+
+    # Before the photos are read: a wrong word is found at once.
+    choose = parse_choice(face, like=like)
+    source = load_source(paths, swapper)
+    casting = OneSource(source.identity, choose)
+    job = Job(
+        swapper,
+        FrameSwapper(swapper, casting, colour_match=colour_match),
+        embed,
+        fingerprint={
+            'source': _hash(source.identity),
+            'face': face,
+            'colour_match': colour_match,
+        },
+        state=people.state,
+        restore=people.restore,
+    )
+    return job, source
+
+
+def map_job(swapper: Swapper, path: Path, *, colour_match: bool = False) -> Job:
+    """A source for each person of a mapping file.
+
+    Raises:
+      UserError: the file is wrong, or a photo or source of it.
+    """
+    entries = read_map(path)
+    vectors = np.stack([_photo_vector(entry.like, swapper) for entry in entries])
+    identities = [load_source(entry.source, swapper).identity for entry in entries]
+    embed = face_embedder(swapper)
+    people = People(embed)
+    return Job(
+        swapper,
+        FrameSwapper(swapper, Mapped(vectors, identities, people), colour_match=colour_match),
+        embed,
+        fingerprint={
+            'map': [_hash(identity) for identity in identities],
+            'like': hashlib.sha256(vectors.tobytes()).hexdigest(),
+            'colour_match': colour_match,
+        },
+        state=people.state,
+        restore=people.restore,
+    )
+
+
+def anonymise_job(swapper: Swapper) -> Job:
+    """Everybody gets an identity of the shipped bank, and each generated face is checked.
+
+    Raises:
+      UserError: the bank was made with another identity encoder than the model has.
+    """
+    encoder = swapper.bundle.identity_encoder
+    identities = [load_identity(path, encoder) for path in bank_files()]
+    embed = face_embedder(swapper)
+    people = People(embed)
+    casting = Anonymous(
+        np.stack([np.asarray(identity.vector)[0] for identity in identities]), identities, people
+    )
+    sface = SFace()
+    sface_people = People(lambda picture, points: sface.embed(_crop(swapper, picture, points))[0])
+    check = TooAlike(swapper, people, sface_people, sface)
+    return Job(
+        swapper,
+        FrameSwapper(swapper, casting, check=check),
+        embed,
+        kind='anonymised',
+        fingerprint={'bank': [_hash(identity) for identity in identities]},
+        state=lambda: [people.state(), sface_people.state(), casting.state()],
+        restore=lambda state: _restore_all((people, sface_people, casting), state),
+    )
+
+
+def _restore_all(parts: Sequence[People | Anonymous], state: Sequence[dict]) -> None:
+    for part, saved in zip(parts, state, strict=True):
+        part.restore(saved)
+
+
+def _crop(swapper: Swapper, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    from apgan_jax.face.aligned import align_face
+
+    return align_face(picture, points, swapper.bundle.crop_spec).crop[None]
+
+
+def _photo_vector(path: Path, swapper: Swapper) -> np.ndarray:
+    if not path.is_file():
+        raise UserError(f'{path}: no such file; give a photo of the person in the target')
+    return np.asarray(load_source([path], swapper).identity.vector)[0]
+
+
+def _hash(identity: IdentityEmbedding) -> str:
+    parts = b''.join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(identity))
+    return hashlib.sha256(parts).hexdigest()

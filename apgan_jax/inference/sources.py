@@ -1,0 +1,152 @@
+"""Who a face becomes: photos, a video or a saved identity → one embedding (k-shot, paper IV-D).
+
+Blurred faces, faces turned away and pictures without a face teach the wrong identity. They are left
+out of the average and named; where nothing better is left, what shows a face at all is taken.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from apgan_jax.errors import UserError
+from apgan_jax.face import landmarks
+from apgan_jax.face.aligned import align_face
+from apgan_jax.face.alignment import ARCFACE_WINDOW, CropSpec
+from apgan_jax.identity_file import load_identity
+from apgan_jax.image_files import is_image, read_image
+from apgan_jax.inference.sampling import sample_frames
+from apgan_jax.inference.swapper import Swapper
+from apgan_jax.models.identity import IdentityEmbedding
+
+VIDEO_FRAMES = 10
+MAX_FACES = 4
+# Sharp photos of CelebA have 0.010 (1st percentile) to 0.062; blurred by 2 px, 0.004 in the median.
+_MIN_SHARPNESS = 0.005
+_MAX_TURN_DEGREES = 50.0
+_SHARPNESS_SIZE = 160
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A person to become.
+
+    Attributes:
+      identity: leading axis 1.
+      used: pictures in the average; 0 for a saved identity.
+      left_out: 'name: reason' of the others.
+    """
+
+    identity: IdentityEmbedding
+    used: int = 0
+    left_out: tuple[str, ...] = ()
+
+
+class _Picture(NamedTuple):
+    name: str
+    crop: np.ndarray | None
+    fault: str | None
+
+
+def load_source(
+    paths: Sequence[Path], swapper: Swapper, *, video_frames: int = VIDEO_FRAMES
+) -> Source:
+    """The mean over photos and frames of videos of one person, or a saved identity.
+
+    Args:
+      paths: photos and videos, or one identity file.
+      swapper: the model.
+      video_frames: evenly spaced ones of each video.
+
+    Raises:
+      UserError: a file is unreadable, none shows a face, or the identity file does not fit.
+    """
+    saved = [path for path in paths if path.suffix == '.safetensors']
+    if saved:
+        if len(paths) > 1:
+            raise UserError(
+                f'--source {saved[0]}: an identity file stands alone; give either one identity '
+                'file or photos and videos'
+            )
+        return Source(load_identity(saved[0], swapper.bundle.identity_encoder))
+    with landmarks.FaceLandmarker(max_faces=MAX_FACES) as landmarker:
+        pictures = [
+            _look_at(name, picture, landmarker, swapper.bundle.crop_spec)
+            for path in paths
+            for name, picture in _pictures(path, video_frames)
+        ]
+    return _average(pictures, paths, swapper)
+
+
+def _pictures(path: Path, video_frames: int) -> Iterator[tuple[str, np.ndarray]]:
+    if is_image(path):
+        yield str(path), read_image(path)
+        return
+    for frame in sample_frames(path, video_frames):
+        yield f'{path} at {frame.time:.2f} s', frame.rgb
+
+
+def _look_at(
+    name: str, picture: np.ndarray, landmarker: landmarks.FaceLandmarker, spec: CropSpec
+) -> _Picture:
+    face = landmarks.largest(landmarker.detect(picture))
+    if face is None:
+        return _Picture(name, None, 'no face')
+    return _Picture(name, align_face(picture, face.landmarks, spec).crop, fault_of(picture, face))
+
+
+def fault_of(picture: np.ndarray, face: landmarks.Face) -> str | None:
+    """Why a face is a bad source, in words; None for a good one.
+
+    Args:
+      picture: RGB uint8 (h, w, 3).
+      face: found in it.
+    """
+    turn = turn_degrees(face.pose_matrix)
+    if turn > _MAX_TURN_DEGREES:
+        return f'turned away by {turn:.0f} degrees, more than {_MAX_TURN_DEGREES:.0f}'
+    if sharpness(picture, face.landmarks) < _MIN_SHARPNESS:
+        return 'blurred'
+    return None
+
+
+def turn_degrees(pose_matrix: np.ndarray) -> float:
+    """Angle between where a face looks and the camera, degrees.
+
+    Args:
+      pose_matrix: (4, 4), canonical face model to camera space.
+    """
+    forward = pose_matrix[:3, 2] / max(float(np.linalg.norm(pose_matrix[:3, 2])), 1e-6)
+    return float(np.degrees(np.arccos(np.clip(forward[2], -1.0, 1.0))))
+
+
+def sharpness(picture: np.ndarray, points: np.ndarray) -> float:
+    """Energy of a face's Laplacian over that of its grey values, at ArcFace's size.
+
+    Args:
+      picture: RGB uint8 (h, w, 3).
+      points: landmarks (478, 2), pixels.
+    """
+    crop = align_face(picture, points, CropSpec(size=_SHARPNESS_SIZE)).crop
+    left, top, right, bottom = (round(_SHARPNESS_SIZE * edge) for edge in ARCFACE_WINDOW)
+    grey = cv2.cvtColor(crop[top:bottom, left:right], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(float(grey.var()), 1e-6))
+
+
+def _average(pictures: Sequence[_Picture], paths: Sequence[Path], swapper: Swapper) -> Source:
+    good = [each for each in pictures if each.crop is not None and each.fault is None]
+    # A poor face is better than none.
+    used = good or [each for each in pictures if each.crop is not None]
+    if not used:
+        raise UserError(
+            f'--source {" ".join(map(str, paths))}: no face found; give a photo with a clear, '
+            'large face'
+        )
+    identity = swapper.embed_source([each.crop for each in used if each.crop is not None])
+    left_out = [f'{each.name}: {each.fault}' for each in pictures if each not in used]
+    if not good:
+        left_out += [f'{each.name}: {each.fault}, taken for want of a better one' for each in used]
+    return Source(identity, len(used), tuple(left_out))

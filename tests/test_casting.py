@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+
+from apgan_jax.errors import UserError
+from apgan_jax.face.tracking import TrackedFace
+from apgan_jax.inference import casting
+from apgan_jax.inference.casting import Anonymous, Like, Mapped, OneSource, People, parse_choice
+
+PICTURE = np.zeros((100, 200, 3), np.uint8)
+VECTORS = np.eye(8)
+
+
+def face(person, left, size=20.0):
+    corners = np.array([[left, 10.0], [left + size, 10.0 + size]], np.float32)
+    return TrackedFace(person, corners)
+
+
+def embed(picture, points):
+    """Who it is stands in the x of the face: tens of pixels."""
+    return VECTORS[int(points[0, 0]) // 10 % 8]
+
+
+def people(**kwargs):
+    return People(embed, **kwargs)
+
+
+def choose(text, *frames):
+    rule = parse_choice(text, like=lambda path: Like(VECTORS[int(path.stem)], people()))
+    return [[chosen.person for chosen in rule(PICTURE, faces)] for faces in frames]
+
+
+LEFT, MIDDLE, RIGHT = face(5, 10), face(6, 50, 40), face(7, 120)
+
+
+def test_all_left_and_right():
+    frame = [MIDDLE, RIGHT, LEFT]
+    assert choose('all', frame, []) == [[6, 7, 5], []]
+    assert choose('left', frame, []) == [[5], []]
+    assert choose('right', frame, []) == [[7], []]
+
+
+def test_the_largest_stays_until_another_one_is_clearly_larger():
+    first = [face(1, 10, 30), face(2, 60, 28)]
+    a_little_larger = [face(1, 10, 30), face(2, 60, 33)]
+    much_larger = [face(1, 10, 30), face(2, 60, 50)]
+    alone = [face(2, 60, 5)]
+    frames = (first, a_little_larger, much_larger, alone, [])
+    assert choose('largest', *frames) == [[1], [1], [2], [2], []]
+
+
+def test_numbers_are_of_people_in_order_of_appearance():
+    frames = [RIGHT], [RIGHT, LEFT], [LEFT], [MIDDLE, LEFT]
+    assert choose('1', *frames) == [[7], [7], [], []]
+    assert choose('2', *frames) == [[], [5], [5], [5]]
+    assert choose('3', *frames) == [[], [], [], [6]]
+
+
+def test_like_a_photo():
+    assert choose('like:5.jpg', [LEFT, MIDDLE], [LEFT]) == [[6], []]
+
+
+@pytest.mark.parametrize('text', ['biggest', '0', '-1', 'like', ''])
+def test_other_words_are_refused(text):
+    with pytest.raises(UserError, match=f'--face {text}: must be one of largest, all'):
+        choose(text, [])
+
+
+def test_people_are_means_over_a_few_frames():
+    seen = people(every=3)
+    places = [10, 20, 30, 40, 50]
+    for place in places:
+        seen.observe(PICTURE, [face(0, place)])
+    # The first two frames, and the fourth.
+    expected = VECTORS[1] + VECTORS[2] + VECTORS[4]
+    np.testing.assert_allclose(seen.vector(0), expected / np.linalg.norm(expected))
+    again = people(every=3)
+    again.restore(seen.state())
+    np.testing.assert_allclose(again.vector(0), seen.vector(0))
+
+
+def identities(count):
+    return [f'identity {number}' for number in range(count)]
+
+
+def test_one_source_is_for_all_that_are_chosen():
+    cast = OneSource('somebody', lambda picture, faces: faces[:2])
+    assert cast(PICTURE, [LEFT, MIDDLE, RIGHT]) == [(LEFT, 'somebody'), (MIDDLE, 'somebody')]
+
+
+def test_a_map_gives_everybody_of_it_their_own():
+    cast = Mapped(VECTORS[[1, 5]], identities(2), people())
+    roles = cast(PICTURE, [MIDDLE, RIGHT, LEFT])
+    assert {role.face.person: role.identity for role in roles} == {
+        5: 'identity 0',
+        6: 'identity 1',
+    }
+
+
+def test_nobody_of_a_map_is_in_a_frame_twice():
+    cast = Mapped(VECTORS[[1]], identities(1), people())
+    assert len(cast(PICTURE, [face(1, 10), face(2, 12)])) == 1
+
+
+def test_everybody_anonymous_is_somebody_else_and_stays_so():
+    cast = Anonymous(VECTORS[:3], identities(3), people())
+    frames = [[face(0, 10), face(1, 50)], [face(1, 52)], [face(1, 52), face(0, 11), face(2, 70)]]
+    given = [{role.face.person: role.identity for role in cast(PICTURE, each)} for each in frames]
+    assert given[0].keys() == {0, 1}
+    assert given[1][1] == given[0][1]
+    assert given[2][0] == given[0][0]
+    assert len(set(given[2].values())) == 3
+    # Who they are themselves (vector 1) is not what the first one becomes.
+    assert given[0][0] != 'identity 1'
+
+
+def test_a_bank_that_is_used_up_starts_again():
+    cast = Anonymous(VECTORS[:2], identities(2), people())
+    roles = cast(PICTURE, [face(number, 40) for number in range(4)])
+    assert sorted(role.identity for role in roles) == ['identity 0'] * 2 + ['identity 1'] * 2
+
+
+def test_identities_given_are_restored():
+    cast = Anonymous(VECTORS[:3], identities(3), people())
+    before = cast(PICTURE, [face(4, 10)])[0].identity
+    again = Anonymous(VECTORS[:3], identities(3), people())
+    again.restore(cast.state())
+    assert again(PICTURE, [face(4, 70)])[0].identity == before
+
+
+def write_map(tmp_path, text):
+    path = tmp_path / 'who.toml'
+    path.write_text(text)
+    return path
+
+
+def test_a_map_file(tmp_path):
+    text = '[[person]]\nlike = "a.jpg"\nsource = "x.jpg"\n'
+    text += '[[person]]\nlike = "b.jpg"\nsource = ["y.jpg", "z.mp4"]\n'
+    assert casting.read_map(write_map(tmp_path, text)) == [
+        casting.MapEntry(tmp_path / 'a.jpg', (tmp_path / 'x.jpg',)),
+        casting.MapEntry(tmp_path / 'b.jpg', (tmp_path / 'y.jpg', tmp_path / 'z.mp4')),
+    ]
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('[[person', 'is no TOML'),
+        ('', r'must consist of \[\[person\]\] tables'),
+        ('[person]\nlike = "a"', r'must consist of \[\[person\]\] tables'),
+        ('[[person]]\nlike = "a.jpg"', 'person 1 must have like'),
+        ('[[person]]\nlike = 3\nsource = "a"', 'person 1 must have like'),
+        ('[[person]]\nlike = "a"\nsource = []', 'person 1 must have like'),
+        ('[[person]]\nlike = "a"\nsource = "b"\nsourse = "c"', 'person 1 must have like'),
+    ],
+)
+def test_wrong_map_files_are_refused(tmp_path, text, message):
+    with pytest.raises(UserError, match=message) as caught:
+        casting.read_map(write_map(tmp_path, text))
+    assert '\n' not in str(caught.value)
+
+
+def test_a_missing_map_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r'who\.toml: cannot be read'):
+        casting.read_map(tmp_path / 'who.toml')

@@ -1,0 +1,125 @@
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from faces import brighter, portrait
+
+from apgan_jax.face import blending
+from apgan_jax.face.aligned import align_face
+from apgan_jax.face.tracking import TrackedFace
+from apgan_jax.inference.anonymity import blurred_patch
+from apgan_jax.inference.casting import OneSource
+from apgan_jax.inference.frames import FaceCounts, FrameSwapper
+from apgan_jax.inference.swapper import Swapper
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    rgb: np.ndarray
+
+
+@pytest.fixture(scope='module')
+def swapper(tiny_bundle):
+    return Swapper(tiny_bundle)
+
+
+@pytest.fixture(scope='module')
+def identity(swapper):
+    size = swapper.bundle.crop_spec.size
+    return swapper.embed_source([np.full((size, size, 3), 120, np.uint8)])
+
+
+@pytest.fixture
+def face(portrait_face):
+    return TrackedFace(3, portrait_face.landmarks)
+
+
+def everybody(identity):
+    return OneSource(identity, lambda picture, faces: list(faces))
+
+
+def test_every_frame_comes_back_in_order_with_its_own_face(swapper, identity, face):
+    frames = [Photo(brighter(portrait(), 1 - 0.05 * number)) for number in range(7)]
+    faces = [[face], [], [face], [face, face], [face], [], [face]]
+    stage = FrameSwapper(swapper, everybody(identity), batch_size=3)
+    done = list(stage.run(zip(frames, faces, strict=True)))
+    assert [each.frame for each in done] == frames
+    assert [len(each.patches) for each in done] == [len(each) for each in faces]
+    for each in done:
+        for patch in each.patches:
+            aligned = align_face(each.frame.rgb, face.landmarks, swapper.bundle.crop_spec)
+            alone = swapper.swap(aligned.crop[None], aligned.boundary_map[None], identity)[0]
+            assert np.abs(patch.picture.astype(int) - alone).max() <= 1
+            np.testing.assert_array_equal(patch.picture_from_frame, aligned.crop_from_frame)
+
+
+def test_no_frame_waits_for_more_than_a_batch(swapper, identity, face):
+    given = []
+
+    def frames():
+        for number in range(12):
+            given.append(number)
+            yield Photo(portrait()), []
+
+    done = FrameSwapper(swapper, everybody(identity), batch_size=4).run(frames())
+    next(done)
+    assert len(given) == 4
+
+
+def test_faces_are_counted(swapper, identity, face):
+    nobody = OneSource(identity, lambda picture, faces: faces[:1])
+    stage = FrameSwapper(swapper, nobody)
+    other = TrackedFace(4, face.landmarks)
+    total = FaceCounts()
+    photo = Photo(portrait())
+    for each in stage.run([(photo, [face, other]), (photo, []), (photo, [other])]):
+        total.add(each.counts)
+    assert total == FaceCounts(
+        frames=3, without_face=1, swapped=2, blurred=0, left=1, people={3: 1, 4: 2}
+    )
+
+
+def test_a_face_that_stays_too_alike_is_blurred(swapper, identity, face):
+    asked = []
+
+    def check(picture, tracked, crop, swapped):
+        asked.append(tracked.person)
+        return len(asked) == 1
+
+    stage = FrameSwapper(swapper, everybody(identity), check=check)
+    photo = Photo(portrait())
+    first, second = stage.run([(photo, [face]), (photo, [face])])
+    assert asked == [3, 3]
+    assert (first.counts.blurred, first.counts.swapped) == (1, 0)
+    assert (second.counts.blurred, second.counts.swapped) == (0, 1)
+    expected = blurred_patch(portrait(), face.box)
+    np.testing.assert_array_equal(first.patches[0].picture, expected.picture)
+
+
+@pytest.mark.parametrize('checked', [True, False])
+def test_what_cannot_be_aligned_is_blurred_only_when_anonymising(swapper, identity, checked):
+    point = TrackedFace(0, np.full((478, 2), 50.0, np.float32))
+    check = (lambda *arguments: False) if checked else None
+    stage = FrameSwapper(swapper, everybody(identity), check=check)
+    (done,) = stage.run([(Photo(portrait()), [point])])
+    assert len(done.patches) == done.counts.blurred == int(checked)
+
+
+def test_a_blurred_face_is_found_by_nobody(face, image_landmarker):
+    photo = portrait().copy()
+    blending.paste(photo, blurred_patch(photo, face.box))
+    assert image_landmarker.detect(photo) == []
+    # What is not near the face is as it was.
+    left, top, right, bottom = (round(edge) for edge in face.box)
+    changed = cv2.absdiff(photo, portrait()).any(axis=2)
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    assert rows.min() > top - 0.4 * (bottom - top)
+    assert columns.max() < right + 0.4 * (right - left)
+
+
+def test_a_blurred_face_at_the_edge_of_a_frame():
+    photo = portrait()
+    patch = blurred_patch(photo, (-30.0, -20.0, 25.0, 40.0))
+    blending.paste(photo.copy(), patch)
+    assert np.isfinite(patch.picture_from_frame).all()
