@@ -121,3 +121,9 @@ def test_the_environment_goes_before_the_package(tmp_path, monkeypatch):
     copy.write_bytes(landmarks.find_model_file().read_bytes())
     monkeypatch.setenv(landmarks.MODEL_FILE_VARIABLE, str(copy))
     assert landmarks.find_model_file() == copy
+
+
+def test_mediapipe_does_not_chatter(capfd):
+    with landmarks.FaceLandmarker() as landmarker:
+        landmarker.detect(portrait())
+    assert capfd.readouterr().err == ''

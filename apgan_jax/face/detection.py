@@ -46,6 +46,9 @@ class FaceDetector(landmarks.Closing):
             base_options=mediapipe.tasks.BaseOptions(model_asset_buffer=network)
         )
         self._task = landmarks.create_task(vision.FaceDetector, options)
+        with landmarks.without_chatter():
+            # This one speaks at its first picture.
+            self.detect(np.zeros((16, 16, 3), np.uint8))
 
     def detect(self, frame: np.ndarray) -> np.ndarray:
         """Finds faces in an RGB uint8 frame (h, w, 3): places, float32 (n, 4)."""

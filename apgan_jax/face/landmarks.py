@@ -5,11 +5,13 @@ A face is 478 points (x, y) in pixels of the image, pixel centres at integer coo
 'Left' and 'right' are the viewer's: the left eye is the one at smaller x in an upright photo.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -108,6 +110,27 @@ def find_model_file(path: Path | None = None) -> Path:
     return _MODEL_FILE.find(path)
 
 
+_chatter_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Hides what MediaPipe's libraries write to stderr about themselves; no setting silences it.
+
+    A dozen lines a task would bury a progress bar and the one line that an error has here. What
+    goes wrong they raise.
+    """
+    with _chatter_lock, open(os.devnull, 'wb') as nowhere:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 class Closing:
     """A context manager about a MediaPipe task; left to the interpreter's exit it complains."""
 
@@ -126,7 +149,8 @@ class Closing:
 
     def close(self) -> None:
         """Frees MediaPipe's graph."""
-        self._task.close()
+        with without_chatter():
+            self._task.close()
 
 
 def create_task(kind: Any, options: Any) -> Any:
@@ -136,7 +160,8 @@ def create_task(kind: Any, options: Any) -> Any:
       UserError: a system library that MediaPipe needs is missing.
     """
     try:
-        return kind.create_from_options(options)
+        with without_chatter():
+            return kind.create_from_options(options)
     except OSError as error:
         # The native library is loaded here, not on import.
         raise UserError(_library_is_missing(error)) from error
