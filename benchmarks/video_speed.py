@@ -186,8 +186,9 @@ def _stages(clip: Path, bundle: Path, folder: Path, count: int) -> dict[str, flo
     with VideoReader(clip) as reader, FaceTracker(embed=job.embed) as tracker:
         frames = run('decode', lambda: list(itertools.islice(reader.frames(), count)))
         tracked = run('find', lambda: list(tracker.track(iter(frames))))
-        list(job.frame_swapper.run(tracked[:16]))
-        swapped = run('generate', lambda: list(job.frame_swapper.run(tracked)))
+        stage = job.begin().frame_swapper
+        list(stage.run(tracked[:16]))
+        swapped = run('generate', lambda: list(stage.run(tracked)))
         writer = VideoWriter(folder / 'stages.mp4', reader)
 
         def write() -> None:

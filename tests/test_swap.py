@@ -188,6 +188,14 @@ def test_a_folder_of_images(tiny_bundle_file, tmp_path, capsys):
         assert provenance.verify(output / name).state == 'trusted'
 
 
+@pytest.mark.parametrize('face', ['largest', '1', 'all'])
+def test_photos_of_a_folder_know_nothing_of_each_other(tiny_bundle_file, tmp_path, capsys, face):
+    photos = {f'{number}.png': portrait() for number in range(3)}
+    folder = write_photos(tmp_path / 'in', photos)
+    assert run(tiny_bundle_file, 'swap', folder, tmp_path / 'out', '--face', face) == 0
+    assert '3 faces swapped in 3 frames' in capsys.readouterr().out
+
+
 def test_a_map_of_people(tiny_bundle_file, tmp_path, capsys):
     write_photos(tmp_path, {'ann.png': head(), 'source.png': brighter(portrait(), 0.8)})
     (tmp_path / 'who.toml').write_text('[[person]]\nlike = "ann.png"\nsource = "source.png"\n')

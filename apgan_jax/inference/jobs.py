@@ -1,13 +1,16 @@
 """The three jobs of the command line: one source, a map of people, everybody anonymous."""
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.aligned import align_face
 from apgan_jax.identity_file import bank_files, load_identity
 from apgan_jax.inference.anonymity import TooAlike
 from apgan_jax.inference.casting import (
@@ -21,7 +24,7 @@ from apgan_jax.inference.casting import (
 )
 from apgan_jax.inference.frames import FrameSwapper
 from apgan_jax.inference.sources import Source, load_source
-from apgan_jax.inference.swap import Job, face_embedder
+from apgan_jax.inference.swap import Job, Session, face_embedder
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.identity import SFace
 from apgan_jax.models.identity import IdentityEmbedding
@@ -36,28 +39,21 @@ def swap_job(
       UserError: a source is unreadable or shows no face, or `face` is no choice.
     """
     embed = face_embedder(swapper)
-    people = People(embed)
+    like_vector = functools.cache(functools.partial(_photo_vector, swapper=swapper))
 
-    def like(path: Path) -> Like:
-        return Like(_photo_vector(path, swapper), people)
+    def begin() -> Session:
+        people = People(embed)
+        choose = parse_choice(face, like=lambda path: Like(like_vector(path), people))
+        frame_swapper = FrameSwapper(
+            swapper, OneSource(source.identity, choose), colour_match=colour_match
+        )
+        return Session(frame_swapper, people.state, people.restore)
 
-    # Before the photos are read: a wrong word is found at once.
-    choose = parse_choice(face, like=like)
+    # Before the sources are read: a wrong word is found at once.
+    parse_choice(face, like=lambda path: Like(like_vector(path), People(embed)))
     source = load_source(paths, swapper)
-    casting = OneSource(source.identity, choose)
-    job = Job(
-        swapper,
-        FrameSwapper(swapper, casting, colour_match=colour_match),
-        embed,
-        fingerprint={
-            'source': _hash(source.identity),
-            'face': face,
-            'colour_match': colour_match,
-        },
-        state=people.state,
-        restore=people.restore,
-    )
-    return job, source
+    fingerprint = {'source': _hash(source.identity), 'face': face, 'colour_match': colour_match}
+    return Job(swapper, begin, embed, fingerprint=fingerprint), source
 
 
 def map_job(swapper: Swapper, path: Path, *, colour_match: bool = False) -> Job:
@@ -70,19 +66,19 @@ def map_job(swapper: Swapper, path: Path, *, colour_match: bool = False) -> Job:
     vectors = np.stack([_photo_vector(entry.like, swapper) for entry in entries])
     identities = [load_source(entry.source, swapper).identity for entry in entries]
     embed = face_embedder(swapper)
-    people = People(embed)
-    return Job(
-        swapper,
-        FrameSwapper(swapper, Mapped(vectors, identities, people), colour_match=colour_match),
-        embed,
-        fingerprint={
-            'map': [_hash(identity) for identity in identities],
-            'like': hashlib.sha256(vectors.tobytes()).hexdigest(),
-            'colour_match': colour_match,
-        },
-        state=people.state,
-        restore=people.restore,
-    )
+
+    def begin() -> Session:
+        people = People(embed)
+        casting = Mapped(vectors, identities, people)
+        frame_swapper = FrameSwapper(swapper, casting, colour_match=colour_match)
+        return Session(frame_swapper, people.state, people.restore)
+
+    fingerprint = {
+        'map': [_hash(identity) for identity in identities],
+        'like': hashlib.sha256(vectors.tobytes()).hexdigest(),
+        'colour_match': colour_match,
+    }
+    return Job(swapper, begin, embed, fingerprint=fingerprint)
 
 
 def anonymise_job(swapper: Swapper) -> Job:
@@ -93,33 +89,33 @@ def anonymise_job(swapper: Swapper) -> Job:
     """
     encoder = swapper.bundle.identity_encoder
     identities = [load_identity(path, encoder) for path in bank_files()]
-    embed = face_embedder(swapper)
-    people = People(embed)
-    casting = Anonymous(
-        np.stack([np.asarray(identity.vector)[0] for identity in identities]), identities, people
-    )
-    sface = SFace()
-    sface_people = People(lambda picture, points: sface.embed(_crop(swapper, picture, points))[0])
-    check = TooAlike(swapper, people, sface_people, sface)
-    return Job(
-        swapper,
-        FrameSwapper(swapper, casting, check=check),
-        embed,
-        kind='anonymised',
-        fingerprint={'bank': [_hash(identity) for identity in identities]},
-        state=lambda: [people.state(), sface_people.state(), casting.state()],
-        restore=lambda state: _restore_all((people, sface_people, casting), state),
-    )
+    vectors = np.stack([np.asarray(identity.vector)[0] for identity in identities])
+    embed, sface = face_embedder(swapper), SFace()
 
+    def begin() -> Session:
+        people = People(embed)
+        sface_people = People(
+            lambda picture, points: sface.embed(_crop(swapper, picture, points))[0]
+        )
+        casting = Anonymous(vectors, identities, people)
+        parts: tuple[Any, ...] = (people, sface_people, casting)
 
-def _restore_all(parts: Sequence[People | Anonymous], state: Sequence[dict]) -> None:
-    for part, saved in zip(parts, state, strict=True):
-        part.restore(saved)
+        def restore(states: Sequence[Any]) -> None:
+            for part, state in zip(parts, states, strict=True):
+                part.restore(state)
+
+        check = TooAlike(swapper, people, sface_people, sface)
+        return Session(
+            FrameSwapper(swapper, casting, check=check),
+            lambda: [part.state() for part in parts],
+            restore,
+        )
+
+    fingerprint = {'bank': [_hash(identity) for identity in identities]}
+    return Job(swapper, begin, embed, kind='anonymised', fingerprint=fingerprint)
 
 
 def _crop(swapper: Swapper, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    from apgan_jax.face.aligned import align_face
-
     return align_face(picture, points, swapper.bundle.crop_spec).crop[None]
 
 

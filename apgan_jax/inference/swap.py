@@ -11,6 +11,7 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face import blending, landmarks
+from apgan_jax.face.aligned import align_face
 from apgan_jax.face.tracking import FaceTracker, TrackedFace
 from apgan_jax.image_files import is_image, read_image, write_image
 from apgan_jax.inference import provenance
@@ -51,26 +52,37 @@ class Output:
 
 
 @dataclasses.dataclass(frozen=True)
+class Session:
+    """What one target is swapped with: it remembers the target's people.
+
+    Attributes:
+      frame_swapper: with the casting.
+      state: JSON values of the casting, for resuming.
+      restore: takes them up.
+    """
+
+    frame_swapper: FrameSwapper
+    state: Callable[[], Any]
+    restore: Callable[[Any], None]
+
+
+@dataclasses.dataclass(frozen=True)
 class Job:
     """Who becomes whom, and how.
 
     Attributes:
       swapper: the model.
-      frame_swapper: with the casting.
+      begin: makes the session of a target that knows nobody yet.
       embed: of a face, by which the tracker knows people again.
       kind: 'swapped' or 'anonymised', for the manifest.
       fingerprint: JSON values that tell this job from another one, for resuming.
-      state: JSON values of the casting, for resuming.
-      restore: takes them up.
     """
 
     swapper: Swapper
-    frame_swapper: FrameSwapper
+    begin: Callable[[], Session]
     embed: Embed
     kind: provenance.EditKind = 'swapped'
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    state: Callable[[], Any] = lambda: None
-    restore: Callable[[Any], None] = lambda state: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +133,6 @@ def _video_lines(stats: VideoStats) -> list[str]:
 
 def face_embedder(swapper: Swapper) -> Embed:
     """Unit vectors of faces in frames, by a model's identity encoder."""
-    from apgan_jax.face.aligned import align_face
 
     def embed(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
         crop = align_face(picture, points, swapper.bundle.crop_spec).crop
@@ -279,7 +290,7 @@ def _swap_photo(target: Path, unsigned: Path, job: Job, how: Output) -> SwapRepo
     faces = _find_faces(photo)
     if not faces:
         raise UserError(f'--target {target}: no face found; give a photo with a clear face')
-    (done,) = job.frame_swapper.run([(_Photo(photo), faces)])
+    (done,) = job.begin().frame_swapper.run([(_Photo(photo), faces)])
     picture = photo.copy()
     for patch in [*done.patches, *_label(how.label, photo.shape)]:
         blending.paste(picture, patch)
@@ -311,6 +322,8 @@ def _swap_folder(
             counts.add(FaceCounts(frames=1, without_face=1))
         if on_frame:
             on_frame()
+    # Numbers of people mean nothing from one photo to the next.
+    counts.people.clear()
     return SwapReport(counts)
 
 
@@ -336,26 +349,27 @@ def _swap_video(
             resume=how.resume,
             job=fingerprint,
         )
-        counts = _restore(writer.restored_notes, tracker, job)
+        session = job.begin()
+        counts = _restore(writer.restored_notes, tracker, session)
         label = _label(how.label, (reader.info.height, reader.info.width))
-        stages = contextlib.closing(_stages(reader, writer.next_frame, tracker, job))
+        stages = contextlib.closing(_stages(reader, writer.next_frame, tracker, session))
         with stages as swapped, _stopped_by_user(allowed=reader.is_live):
             for done in swapped:
                 writer.write(done.frame, [*done.patches, *label])
                 counts.add(done.counts)
-                writer.notes = _notes(counts, tracker, job)
+                writer.notes = _notes(counts, tracker, session)
                 if on_frame:
                     on_frame()
         return SwapReport(counts, writer.finish())
 
 
 def _stages(
-    reader: VideoReader, first: int, tracker: FaceTracker, job: Job
+    reader: VideoReader, first: int, tracker: FaceTracker, session: Session
 ) -> Generator[Swapped[Frame]]:
     """Decoding, finding and generating, each in a thread of its own."""
     frames = in_background(reader.frames(first), ahead=4)
     tracked = in_background(tracker.track(frames), ahead=4)
-    return in_background(job.frame_swapper.run(tracked), ahead=8)
+    return in_background(session.frame_swapper.run(tracked), ahead=8)
 
 
 @contextlib.contextmanager
@@ -368,20 +382,20 @@ def _stopped_by_user(*, allowed: bool) -> Iterator[None]:
             raise
 
 
-def _notes(counts: FaceCounts, tracker: FaceTracker, job: Job) -> dict[str, Any]:
+def _notes(counts: FaceCounts, tracker: FaceTracker, session: Session) -> dict[str, Any]:
     """What a resumed run must know; the tracker is some frames ahead, which does no harm."""
     return {
         'counts': dataclasses.asdict(counts),
         'tracker': tracker.state(),
-        'casting': job.state(),
+        'casting': session.state(),
     }
 
 
-def _restore(notes: Any, tracker: FaceTracker, job: Job) -> FaceCounts:
+def _restore(notes: Any, tracker: FaceTracker, session: Session) -> FaceCounts:
     if notes is None:
         return FaceCounts()
     tracker.restore(notes['tracker'])
-    job.restore(notes['casting'])
+    session.restore(notes['casting'])
     people = {int(person): frames for person, frames in notes['counts']['people'].items()}
     return FaceCounts(**{**notes['counts'], 'people': people})
 
