@@ -39,5 +39,7 @@ def page_faults(argument: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='another C library than glibc')
 def test_memory_used_again_is_not_mapped_again():
-    assert page_faults('as usual') > 1_000
-    assert page_faults('keep') < 100
+    kept = page_faults('keep')
+    assert kept < 100
+    # 65,536 pages, or 128 where the system gives huge ones unasked.
+    assert page_faults('as usual') > max(100, 4 * kept)
