@@ -47,7 +47,9 @@ def clip(tmp_path):
 
 
 _WRITER = """
-import sys, time
+import signal, sys, time
+# Shells have background jobs, and all that these start, ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from test_video_resume import OPTIONS, RED, VideoReader, VideoWriter, square_patch
 with VideoReader(sys.argv[1]) as reader:
     writer = VideoWriter(sys.argv[2], reader, **OPTIONS)
