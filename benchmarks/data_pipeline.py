@@ -84,7 +84,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--size', type=int, default=128, help='of what is made, pixels')
     parser.add_argument('--batch_size', type=int, default=16)
     parser.add_argument('--batches', type=int, default=60, help='a turn')
-    parser.add_argument('--rounds', type=int, default=9, help='turns of each side')
+    parser.add_argument('--rounds', type=int, default=25, help='turns of each side')
     parser.add_argument(
         '--shuffle_buffer',
         type=int,
