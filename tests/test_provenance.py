@@ -1,5 +1,6 @@
 """Content Credentials on real files: what was signed verifies, what was touched does not."""
 
+import contextlib
 import json
 import os
 import resource
@@ -418,26 +419,32 @@ def test_outputs_mode_follows_the_umask(tmp_path, credentials):
     assert stat.S_IMODE(output.stat().st_mode) == 0o640
 
 
-@pytest.fixture
-def limit_files():
-    """Returns a function that makes writing fail beyond a size, as it does on a full disk."""
+@contextlib.contextmanager
+def largest_file(size):
+    """Makes writing fail beyond a size, as it does on a full disk.
+
+    For the block alone: pytest's own output may go to a file that is longer already.
+    """
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize(('room', 'during'), [(-100, 'media'), (100, 'XMP'), (2_000, 'signing')])
-def test_full_disk_leaves_nothing(tmp_path, credentials, limit_files, room, during):
+def test_full_disk_leaves_nothing(tmp_path, credentials, room, during):
     parent = write_media(tmp_path / 'parent.png')
     content = parent.read_bytes()
     folder = tmp_path / 'outputs'
     folder.mkdir()
-    limit_files(len(content) + room)
     written = False
     with (
         pytest.raises(UserError, match='room') as caught,
+        largest_file(len(content) + room),
         marking(folder / 'output.png', credentials, parent) as unsigned,
     ):
         unsigned.write_bytes(content)
