@@ -1,15 +1,38 @@
 """Networks of others that metrics need: where they are, and how they run (onnxruntime)."""
 
-import importlib.util
+import dataclasses
+import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.model_files import files_in_package
 
 DATA_VARIABLE = 'APGAN_DATA'
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkInfo:
+    """Which network a number comes from.
+
+    Attributes:
+      name: 'SFace'.
+      file_name: without folders.
+      sha256: of the file, hexadecimal.
+    """
+
+    name: str
+    file_name: str
+    sha256: str
+
+    @classmethod
+    def of_file(cls, name: str, path: Path) -> Self:
+        """Describes a file that holds a network."""
+        with open(path, 'rb') as file:
+            return cls(name, Path(path).name, hashlib.file_digest(file, 'sha256').hexdigest())
 
 
 def data_folder() -> Path:
@@ -32,10 +55,8 @@ def find_in_package(package: str, file_name: str) -> Path:
     Raises:
       UserError: the package is not installed or lacks the file.
     """
-    spec = importlib.util.find_spec(package)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        for path in sorted(Path(folder).rglob(file_name)):
-            return path
+    for path in files_in_package(package, file_name):
+        return path
     raise UserError(f'{file_name}: not found; install apgan-jax again, which brings {package}')
 
 
