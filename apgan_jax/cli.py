@@ -137,7 +137,7 @@ def _swap(options: argparse.Namespace) -> int:
         job, source = jobs.swap_job(
             swapper, options.source, face=options.face, colour_match=options.colour_match
         )
-        _say_left_out(source.left_out)
+        _print_lines(source.lines())
         return job
 
     return _run_job(options, make_job)
@@ -197,9 +197,9 @@ def _output(options: argparse.Namespace):
     )
 
 
-def _say_left_out(left_out: Sequence[str]) -> None:
-    for line in left_out:
-        print(f'source: left out {line}' if 'taken' not in line else f'source: {line}')
+def _print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -220,7 +220,7 @@ def _save_identity(options: argparse.Namespace) -> int:
         raise UserError(f'--output {options.output}: the name must end in .safetensors')
     swapper = _swapper(options)
     source = load_source(options.source, swapper)
-    _say_left_out(source.left_out)
+    _print_lines(source.lines())
     save_identity(options.output, source.identity, swapper.bundle.identity_encoder)
     print(f'{options.output}: identity of {source.used} pictures')
     return 0

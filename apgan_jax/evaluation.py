@@ -11,7 +11,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +19,12 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from apgan_jax import experiment, sharding
-from apgan_jax.data.records import CorruptRecordError, FaceRecord, RecordDataset
+from apgan_jax.data.records import (
+    CorruptRecordError,
+    FaceRecord,
+    RecordDataset,
+    show_different_people,
+)
 from apgan_jax.errors import UserError, first_line
 from apgan_jax.images import image_grid
 from apgan_jax.metrics.identity import SFace, cosine
@@ -121,10 +126,11 @@ def choose_pairs(dataset: RecordDataset, count: int, *, name: str) -> Evaluation
     faces = list(itertools.islice(unread, 2 * count))
     pairs = []
     for number, target in enumerate(faces[:count]):
-        source = next(filter(target.is_somebody_else, faces[number + 1 :] + faces[:number]), None)
+        is_other = functools.partial(show_different_people, target)
+        source = next(filter(is_other, faces[number + 1 :] + faces[:number]), None)
         if source is None:
             # All of them show one person. Whoever comes next will do for the other targets too.
-            source = next(filter(target.is_somebody_else, unread), None)
+            source = next(filter(is_other, unread), None)
             faces += [source] if source else []
         pairs += [(source, target)] if source else []
     if not pairs:
@@ -148,12 +154,6 @@ class _Face(NamedTuple):
     landmarks: np.ndarray
     identity: str
     file_name: str
-
-    def is_somebody_else(self, other: Self) -> bool:
-        """People without a label are all different."""
-        return self.file_name != other.file_name and (
-            not self.identity or self.identity != other.identity
-        )
 
 
 def _readable(dataset: RecordDataset, numbers: np.ndarray) -> Iterator[_Face]:

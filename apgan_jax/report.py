@@ -164,10 +164,12 @@ class _Axes:
     high: float
 
     def x(self, value: float) -> float:
+        """Of a step or a cosine."""
         part = (value - self.left) / (self.right - self.left)
         return _LEFT + part * (_WIDTH - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
+        """Of a number."""
         part = (value - self.low) / (self.high - self.low)
         return _HEIGHT - _BOTTOM - part * (_HEIGHT - _TOP - _BOTTOM)
 

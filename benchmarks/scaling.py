@@ -125,7 +125,7 @@ def measure(layout: Layout) -> dict[str, Any]:
     distributed: dict[str, Any] = {}
     if layout.processes > 1:
         distributed = {
-            'coordinator_address': f'127.0.0.1:{_free_port()}',
+            'coordinator_address': f'127.0.0.1:{free_port()}',
             'num_processes': layout.processes,
         }
     workers = []
@@ -160,7 +160,8 @@ def _start(layout: Layout, distributed: dict[str, Any]) -> subprocess.Popen:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens to."""
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
         return listener.getsockname()[1]

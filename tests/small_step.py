@@ -5,7 +5,6 @@ As a program, `small_step.py JOB`, it does one JSON job on all devices there are
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -152,12 +151,6 @@ def run(jobs: list[dict[str, Any]], *, devices: int, flags: str = '') -> list[di
     for process, (_, errors) in zip(processes, outputs, strict=True):
         assert process.returncode == 0, errors
     return [json.loads(output.splitlines()[-1]) for output, _ in outputs]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        return listener.getsockname()[1]
 
 
 def _main(job: dict[str, Any]) -> None:

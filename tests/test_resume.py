@@ -11,11 +11,12 @@ from pathlib import Path
 import jax
 import orbax.checkpoint as ocp
 import pytest
-from small_step import ROOT, free_port
+from small_step import ROOT
 
 from apgan_jax import checkpointing
 from apgan_jax.preemption import StopRequest
 from benchmarks import resume
+from benchmarks.scaling import free_port
 
 TINY = 'configs/tiny.py'
 

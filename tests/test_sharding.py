@@ -7,10 +7,11 @@ import jax
 import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, PartitionSpec
-from small_step import ROOT, free_port, run, two_steps
+from small_step import ROOT, run, two_steps
 
 from apgan_jax import sharding
 from apgan_jax.errors import UserError
+from benchmarks.scaling import free_port
 
 MESH = AbstractMesh((2, 4), ('data', 'fsdp'))
 

@@ -20,7 +20,12 @@ import grain
 import numpy as np
 
 from apgan_jax.data.augmentation import NO_JITTER, SourceJitter
-from apgan_jax.data.records import CorruptRecordError, FaceRecord, RecordDataset
+from apgan_jax.data.records import (
+    CorruptRecordError,
+    FaceRecord,
+    RecordDataset,
+    show_different_people,
+)
 from apgan_jax.errors import UserError
 from apgan_jax.face import boundary
 
@@ -253,16 +258,14 @@ class PairSampler:
 
         Unlabelled records all show different people.
         """
-        person, photo = target.identity, target.file_name
 
         def decode(record: FaceRecord) -> bool | None:
-            is_other = record.file_name != photo and (not person or record.identity != person)
-            return _decode_source(record, into) if is_other else None
+            return _decode_source(record, into) if show_different_people(target, record) else None
 
         if self._first_usable(self._draws(number, rng), decode):
             return True
         # One person has nearly all photos: the labels, read once, tell who else there is.
-        others = np.setdiff1d(np.arange(len(self.dataset)), self._photos().get(person, []))
+        others = np.setdiff1d(np.arange(len(self.dataset)), self._photos().get(target.identity, []))
         return bool(self._first_usable(_some_of(others, rng), decode))
 
     def _draws(self, first: int, rng: _MakeRng) -> Iterator[int]:

@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import cv2
 import google_crc32c
@@ -312,6 +312,23 @@ class FaceRecord:
         if name not in self._features:
             raise CorruptRecordError(f'has no {name}')
         return self._features[name]
+
+
+class Labelled(Protocol):
+    """What tells whose photo it is; see `FaceRecord`."""
+
+    @property
+    def identity(self) -> str:
+        """Of whom the photo is; empty without a label."""
+
+    @property
+    def file_name(self) -> str:
+        """Of the photo."""
+
+
+def show_different_people(one: Labelled, other: Labelled) -> bool:
+    """Whether two photos show different people; those without a label all do."""
+    return one.file_name != other.file_name and (not one.identity or one.identity != other.identity)
 
 
 class CorruptRecords:

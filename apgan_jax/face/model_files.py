@@ -10,6 +10,13 @@ from pathlib import Path
 from apgan_jax.errors import UserError
 
 
+def files_in_package(package: str, name: str) -> list[Path]:
+    """The files of this name that an installed pip package carries; it is not imported."""
+    spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations or []) if spec else []
+    return [path for folder in folders for path in sorted(Path(folder).rglob(name))]
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelFile:
     """A file that is not part of this project.
@@ -52,11 +59,7 @@ class ModelFile:
         if os.environ.get(self.variable):
             return [Path(os.environ[self.variable])]
         cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-        candidates = [cache / 'apgan_jax' / self.name]
-        spec = importlib.util.find_spec(self.package)
-        for folder in (spec.submodule_search_locations or []) if spec else []:
-            candidates += sorted(Path(folder).rglob(self.name))
-        return candidates
+        return [cache / 'apgan_jax' / self.name, *files_in_package(self.package, self.name)]
 
     def _checked(self, path: Path) -> Path:
         digest = _sha256(path)

@@ -13,8 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -22,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.detection import FaceDetector, SmallFaceDetector
-from apgan_jax.face.landmarks import FaceLandmarker
+from apgan_jax.face.landmarks import Closing, FaceLandmarker
 from apgan_jax.face.people import People
 from apgan_jax.face.smoothing import FaceSmoother
 
@@ -115,6 +114,7 @@ class _Track:
 
     @property
     def landmarks(self) -> np.ndarray:
+        """Of the last frame in which it was seen."""
         return self.observations[self.last].landmarks
 
     def add(self, number: int, landmarks: np.ndarray) -> None:
@@ -137,11 +137,12 @@ class _Track:
         return self._smoother(window, number - first)
 
     def forget(self, before: int) -> None:
+        """Drops what was seen in frames before this one."""
         for number in [number for number in self.observations if number < before]:
             del self.observations[number]
 
 
-class FaceTracker:
+class FaceTracker(Closing):
     """Finds and follows the faces of one video; a context manager.
 
     Args:
@@ -180,17 +181,6 @@ class FaceTracker:
         self._expected = 0
         self._landmarker: FaceLandmarker | None = None
         self._small_faces = _small_face_detector()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Frees MediaPipe's graphs."""

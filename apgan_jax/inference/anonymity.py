@@ -61,7 +61,7 @@ class TooAlike:
         """Whether either network's cosine is that of the most alike 5 % of different people."""
         seen = crop.copy()
         blending.paste(seen, blending.face_patch(swapped, np.eye(2, 3)))
-        vector = np.asarray(self._swapper.embed(seen[None]).vector)[0]
+        vector = self._swapper.embed_vectors(seen[None])[0]
         if float(vector @ self._people.vector(face.person)) >= MOBILEFACENET_DIFFERENT_95:
             return True
         self._sface_people.observe(picture, [face])

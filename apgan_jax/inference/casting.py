@@ -242,69 +242,65 @@ def _entry(path: Path, number: int, entry: Any) -> MapEntry:
     return MapEntry(like, tuple(source))
 
 
+@dataclasses.dataclass
 class Mapped:
     """Several people, each with a source of their own.
 
-    Args:
+    Attributes:
       vectors: of the photos of the people in the target, (n, d), unit length.
       identities: of their sources, leading axis 1 each.
       people: of the clip.
     """
 
-    def __init__(
-        self, vectors: np.ndarray, identities: Sequence[IdentityEmbedding], people: People
-    ) -> None:
-        self._vectors = vectors
-        self._identities = identities
-        self._people = people
+    vectors: np.ndarray
+    identities: Sequence[IdentityEmbedding]
+    people: People
 
     def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
         """Roles for the faces that are somebody of the map; nobody is in a frame twice."""
-        self._people.observe(picture, faces)
+        self.people.observe(picture, faces)
         alike = {
             (place, entry): cosine
             for place, face in enumerate(faces)
-            for entry, cosine in enumerate(self._vectors @ self._people.vector(face.person))
+            for entry, cosine in enumerate(self.vectors @ self.people.vector(face.person))
         }
         roles: list[Role] = []
         taken: set[tuple[str, int]] = set()
         for (place, entry), cosine in sorted(alike.items(), key=lambda item: -item[1]):
             if cosine >= _SAME_PERSON and not taken & {('face', place), ('entry', entry)}:
                 taken |= {('face', place), ('entry', entry)}
-                roles.append(Role(faces[place], self._identities[entry]))
+                roles.append(Role(faces[place], self.identities[entry]))
         return roles
 
 
+@dataclasses.dataclass
 class Anonymous:
     """Everybody becomes somebody of a bank: the same throughout, and each another.
 
-    Args:
+    Attributes:
       vectors: of the bank, (n, d), unit length.
       identities: of the bank, leading axis 1 each.
       people: of the clip.
     """
 
-    def __init__(
-        self, vectors: np.ndarray, identities: Sequence[IdentityEmbedding], people: People
-    ) -> None:
-        self._vectors = vectors
-        self._identities = identities
-        self._people = people
-        self._given: dict[int, int] = {}
+    vectors: np.ndarray
+    identities: Sequence[IdentityEmbedding]
+    people: People
+    _given: dict[int, int] = dataclasses.field(default_factory=dict, init=False)
 
     def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
         """A role for every face."""
-        self._people.observe(picture, faces)
-        return [Role(face, self._identities[self._number(face.person)]) for face in faces]
+        self.people.observe(picture, faces)
+        return [Role(face, self.identities[self._number(face.person)]) for face in faces]
 
     def _number(self, person: int) -> int:
         if person not in self._given:
-            self._given[person] = self._least_alike(self._people.vector(person))
+            self._given[person] = self._least_alike(self.people.vector(person))
         return self._given[person]
 
     def _least_alike(self, vector: np.ndarray) -> int:
         """Who of the bank is least like a person; nobody twice before everybody once."""
-        order = np.argsort(self._vectors @ vector)
+        order = np.argsort(self.vectors @ vector)
         given = list(self._given.values())
         uses = np.array([given.count(int(number)) for number in order])
         return int(order[np.argmin(uses)])

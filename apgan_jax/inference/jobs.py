@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.aligned import align_face
+from apgan_jax.face.alignment import CropSpec
 from apgan_jax.identity_file import bank_files, load_identity
 from apgan_jax.inference.anonymity import TooAlike
 from apgan_jax.inference.casting import (
     Anonymous,
+    Embed,
     Like,
     Mapped,
     OneSource,
@@ -24,7 +26,7 @@ from apgan_jax.inference.casting import (
 )
 from apgan_jax.inference.frames import FrameSwapper
 from apgan_jax.inference.sources import Source, load_source
-from apgan_jax.inference.swap import Job, Session, face_embedder
+from apgan_jax.inference.swap import Job, Session
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.identity import SFace
 from apgan_jax.models.identity import IdentityEmbedding
@@ -38,7 +40,7 @@ def swap_job(
     Raises:
       UserError: a source is unreadable or shows no face, or `face` is no choice.
     """
-    embed = face_embedder(swapper)
+    embed = _face_embedder(swapper.bundle.crop_spec, swapper.embed_vectors)
     like_vector = functools.cache(functools.partial(_photo_vector, swapper=swapper))
 
     def begin() -> Session:
@@ -65,7 +67,7 @@ def map_job(swapper: Swapper, path: Path, *, colour_match: bool = False) -> Job:
     entries = read_map(path)
     vectors = np.stack([_photo_vector(entry.like, swapper) for entry in entries])
     identities = [load_source(entry.source, swapper).identity for entry in entries]
-    embed = face_embedder(swapper)
+    embed = _face_embedder(swapper.bundle.crop_spec, swapper.embed_vectors)
 
     def begin() -> Session:
         people = People(embed)
@@ -90,13 +92,13 @@ def anonymise_job(swapper: Swapper) -> Job:
     encoder = swapper.bundle.identity_encoder
     identities = [load_identity(path, encoder) for path in bank_files()]
     vectors = np.stack([np.asarray(identity.vector)[0] for identity in identities])
-    embed, sface = face_embedder(swapper), SFace()
+    spec, sface = swapper.bundle.crop_spec, SFace()
+    embed = _face_embedder(spec, swapper.embed_vectors)
+    embed_sface = _face_embedder(spec, sface.embed)
 
     def begin() -> Session:
         people = People(embed)
-        sface_people = People(
-            lambda picture, points: sface.embed(_crop(swapper, picture, points))[0]
-        )
+        sface_people = People(embed_sface)
         casting = Anonymous(vectors, identities, people)
         parts: tuple[Any, ...] = (people, sface_people, casting)
 
@@ -115,8 +117,13 @@ def anonymise_job(swapper: Swapper) -> Job:
     return Job(swapper, begin, embed, kind='anonymised', fingerprint=fingerprint)
 
 
-def _crop(swapper: Swapper, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return align_face(picture, points, swapper.bundle.crop_spec).crop[None]
+def _face_embedder(spec: CropSpec, embed_crops: Callable[[np.ndarray], np.ndarray]) -> Embed:
+    """Unit vectors of faces in frames, by what embeds crops: (n, size, size, 3) to (n, d)."""
+
+    def embed(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        return embed_crops(align_face(picture, points, spec).crop[None])[0]
+
+    return embed
 
 
 def _photo_vector(path: Path, swapper: Swapper) -> np.ndarray:

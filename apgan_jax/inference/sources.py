@@ -28,6 +28,7 @@ MAX_FACES = 4
 _MIN_SHARPNESS = 0.005
 _MAX_TURN_DEGREES = 50.0
 _SHARPNESS_SIZE = 160
+_TAKEN = ', taken for want of a better one'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +38,19 @@ class Source:
     Attributes:
       identity: leading axis 1.
       used: pictures in the average; 0 for a saved identity.
-      left_out: 'name: reason' of the others.
+      left_out: 'name: reason' of the others, and of poor ones that had to be taken.
     """
 
     identity: IdentityEmbedding
     used: int = 0
     left_out: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """What to tell of it on a terminal."""
+        return [
+            f'source: {line}' if line.endswith(_TAKEN) else f'source: left out {line}'
+            for line in self.left_out
+        ]
 
 
 class _Picture(NamedTuple):
@@ -148,5 +156,5 @@ def _average(pictures: Sequence[_Picture], paths: Sequence[Path], swapper: Swapp
     identity = swapper.embed_source([each.crop for each in used if each.crop is not None])
     left_out = [f'{each.name}: {each.fault}' for each in pictures if each not in used]
     if not good:
-        left_out += [f'{each.name}: {each.fault}, taken for want of a better one' for each in used]
+        left_out += [f'{each.name}: {each.fault}{_TAKEN}' for each in used]
     return Source(identity, len(used), tuple(left_out))

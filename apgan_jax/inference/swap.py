@@ -11,7 +11,6 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face import blending, landmarks
-from apgan_jax.face.aligned import align_face
 from apgan_jax.face.tracking import FaceTracker, TrackedFace
 from apgan_jax.image_files import is_image, read_image, write_image
 from apgan_jax.inference import provenance
@@ -129,16 +128,6 @@ def _video_lines(stats: VideoStats) -> list[str]:
     if stats.dropped_streams:
         lines.append(f'left out: {", ".join(stats.dropped_streams)}')
     return lines
-
-
-def face_embedder(swapper: Swapper) -> Embed:
-    """Unit vectors of faces in frames, by a model's identity encoder."""
-
-    def embed(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-        crop = align_face(picture, points, swapper.bundle.crop_spec).crop
-        return np.asarray(swapper.embed(crop[None]).vector)[0]
-
-    return embed
 
 
 def check_files(target: Path | str, output: Path, *, overwrite: bool = False) -> None:
@@ -260,6 +249,22 @@ def swap_file(
     """
     if is_folder(target):
         return _swap_folder(Path(target), output, job, how, on_frame)
+    if _is_photo(target):
+        report = _swap_photo(Path(target), output, job, how)
+        if on_frame:
+            on_frame()
+        return report
+    with _marked(target, output, job, how) as (unsigned, edit):
+        report = _swap_video(target, output, unsigned, job, how, on_frame)
+        edit.faces_swapped, edit.faces_blurred = report.counts.swapped, report.counts.blurred
+    return report
+
+
+@contextlib.contextmanager
+def _marked(
+    target: Path | str, output: Path, job: Job, how: Output
+) -> Iterator[tuple[Path, provenance.Edit]]:
+    """Where to write, and what to fill in of what was done."""
     edit = provenance.Edit(kind=job.kind, label=how.label)
     bundle = job.swapper.bundle
     with provenance.marked_output(
@@ -270,14 +275,7 @@ def swap_file(
         edit=edit,
         credentials=how.credentials,
     ) as unsigned:
-        if _is_photo(target):
-            report = _swap_photo(Path(target), unsigned, job, how)
-            if on_frame:
-                on_frame()
-        else:
-            report = _swap_video(target, output, unsigned, job, how, on_frame)
-        edit.faces_swapped, edit.faces_blurred = report.counts.swapped, report.counts.blurred
-    return report
+        yield unsigned, edit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,23 +283,41 @@ class _Photo:
     rgb: np.ndarray
 
 
-def _swap_photo(target: Path, unsigned: Path, job: Job, how: Output) -> SwapReport:
-    photo = read_image(target)
-    faces = _find_faces(photo)
-    if not faces:
-        raise UserError(f'--target {target}: no face found; give a photo with a clear face')
+def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport:
+    with _marked(target, output, job, how) as marked:
+        photo = read_image(target)
+        with _photo_landmarker() as landmarker:
+            faces = _find_faces(photo, landmarker)
+        if not faces:
+            raise UserError(f'--target {target}: no face found; give a photo with a clear face')
+        return SwapReport(_swap_faces(photo, faces, marked, job, how))
+
+
+def _swap_faces(
+    photo: np.ndarray,
+    faces: list[TrackedFace],
+    marked: tuple[Path, provenance.Edit],
+    job: Job,
+    how: Output,
+) -> FaceCounts:
+    """Writes a photo with its faces swapped."""
+    unsigned, edit = marked
     (done,) = job.begin().frame_swapper.run([(_Photo(photo), faces)])
     picture = photo.copy()
     for patch in [*done.patches, *_label(how.label, photo.shape)]:
         blending.paste(picture, patch)
     write_image(unsigned, picture)
-    return SwapReport(done.counts)
+    edit.faces_swapped, edit.faces_blurred = done.counts.swapped, done.counts.blurred
+    return done.counts
 
 
-def _find_faces(photo: np.ndarray) -> list[TrackedFace]:
+def _photo_landmarker() -> landmarks.FaceLandmarker:
+    return landmarks.FaceLandmarker(max_faces=_MAX_FACES, expressions=False)
+
+
+def _find_faces(photo: np.ndarray, landmarker: landmarks.FaceLandmarker) -> list[TrackedFace]:
     """The faces of one photo, from the left."""
-    with landmarks.FaceLandmarker(max_faces=_MAX_FACES) as landmarker:
-        found = landmarker.detect(photo)
+    found = landmarker.detect(photo)
     found.sort(key=lambda face: float(face.landmarks[:, 0].mean()))
     return [TrackedFace(person, face.landmarks) for person, face in enumerate(found)]
 
@@ -312,16 +328,19 @@ def _swap_folder(
     """Each image by itself; those without a face are copied as they are."""
     counts = FaceCounts()
     output.mkdir()
-    for path in folder_images(folder):
-        suffix = path.suffix if path.suffix.lower() in IMAGE_OUTPUT_SUFFIXES else '.png'
-        name = output / f'{path.stem}{suffix}'
-        if _find_faces(read_image(path)):
-            counts.add(swap_file(path, name, job=job, how=how).counts)
-        else:
-            shutil.copyfile(path, output / path.name)
-            counts.add(FaceCounts(frames=1, without_face=1))
-        if on_frame:
-            on_frame()
+    with _photo_landmarker() as landmarker:
+        for path in folder_images(folder):
+            photo = read_image(path)
+            faces = _find_faces(photo, landmarker)
+            if faces:
+                suffix = path.suffix if path.suffix.lower() in IMAGE_OUTPUT_SUFFIXES else '.png'
+                with _marked(path, output / f'{path.stem}{suffix}', job, how) as marked:
+                    counts.add(_swap_faces(photo, faces, marked, job, how))
+            else:
+                shutil.copyfile(path, output / path.name)
+                counts.add(FaceCounts(frames=1, without_face=1))
+            if on_frame:
+                on_frame()
     # Numbers of people mean nothing from one photo to the next.
     counts.people.clear()
     return SwapReport(counts)

@@ -27,6 +27,10 @@ class Swapper:
         """Identity embeddings of crops, RGB uint8 (n, size, size, 3)."""
         return self._embed(self.bundle.identity_encoder.params, crops)
 
+    def embed_vectors(self, crops: np.ndarray) -> np.ndarray:
+        """Identity vectors alone, unit length, (n, d), of crops as `embed` takes them."""
+        return np.asarray(self.embed(crops).vector)
+
     def embed_source(self, crops: Sequence[np.ndarray]) -> IdentityEmbedding:
         """One embedding of a person from k crops (the paper's k-shot paradigm), leading axis 1."""
         # One at a time: k varies, and each number of crops would be compiled anew.
