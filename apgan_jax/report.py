@@ -12,12 +12,14 @@ import datetime
 import html
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from apgan_jax import pages
+from apgan_jax.charts import curves_svg, histogram_svg
 from apgan_jax.data import records
 from apgan_jax.errors import UserError
 
@@ -128,122 +130,6 @@ def _bars(histogram: Any) -> tuple[list[float], list[float]]:
     return list(histogram.bucket_limit), list(histogram.bucket)[1:]
 
 
-# --- Drawing --------------------------------------------------------------------------------------
-
-_WIDTH, _HEIGHT = 440, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 10, 24
-_MOST_POINTS = 600
-# Okabe and Ito's, which colour-blind readers tell apart.
-_COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7')
-
-
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """About `count` round numbers in [low, high]."""
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    distance = next(step * power for step in (1, 2, 5, 10) if step * power >= rough * 0.999)
-    first = math.ceil(low / distance - 1e-9)
-    return [number * distance for number in range(first, math.floor(high / distance + 1e-9) + 1)]
-
-
-def thin(series: Series, most: int = _MOST_POINTS) -> list[tuple[float, float]]:
-    """Finite points by step, means of neighbours where there are more than `most`."""
-    points = [(step, value) for step, value in sorted(series.items()) if math.isfinite(value)]
-    size = -(-len(points) // most) or 1
-    groups = [points[start : start + size] for start in range(0, len(points), size)]
-    return [(sum(x) / len(x), sum(y) / len(y)) for x, y in (zip(*g, strict=True) for g in groups)]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Axes:
-    """From numbers to SVG's user units, with some room above and below."""
-
-    left: float
-    right: float
-    low: float
-    high: float
-
-    def x(self, value: float) -> float:
-        """Of a step or a cosine."""
-        part = (value - self.left) / (self.right - self.left)
-        return _LEFT + part * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(self, value: float) -> float:
-        """Of a number."""
-        part = (value - self.low) / (self.high - self.low)
-        return _HEIGHT - _BOTTOM - part * (_HEIGHT - _TOP - _BOTTOM)
-
-    def svg(self) -> Iterator[str]:
-        """Grid lines and numbers."""
-        for value in ticks(self.low, self.high):
-            y = self.y(value)
-            yield f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>'
-            yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>'
-        for value in ticks(self.left, self.right):
-            x = self.x(value)
-            yield f'<path class="grid" d="M{x:.1f} {_HEIGHT - _BOTTOM}v4"/>'
-            yield (
-                f'<text x="{x:.1f}" y="{_HEIGHT - 6}" text-anchor="middle">{_short(value)}</text>'
-            )
-
-
-def curves_svg(lines: Mapping[str, Series]) -> str:
-    """A chart of one or more lines over the steps."""
-    points = {name: thin(series) for name, series in lines.items()}
-    steps = [x for line in points.values() for x, _ in line]
-    values = [y for line in points.values() for _, y in line]
-    axes = _Axes(*_spread(min(steps), max(steps), 0.0), *_spread(min(values), max(values), 0.08))
-    drawn = [
-        _line_svg([(axes.x(x), axes.y(y)) for x, y in line], colour)
-        for line, colour in zip(points.values(), _cycle(len(points)), strict=True)
-    ]
-    return _svg([*axes.svg(), *drawn])
-
-
-def histogram_svg(bars: Mapping[str, tuple[list[float], list[float]]]) -> str:
-    """Outlines of histograms over cosines, [-1, 1]."""
-    tallest = max(max(counts) for _, counts in bars.values())
-    axes = _Axes(-1.0, 1.0, 0.0, 1.05 * tallest)
-    drawn = [
-        _line_svg([(axes.x(x), axes.y(y)) for x, y in _outline(*each)], colour)
-        for each, colour in zip(bars.values(), _cycle(len(bars)), strict=True)
-    ]
-    return _svg([*axes.svg(), *drawn])
-
-
-def _outline(edges: list[float], counts: list[float]) -> Iterator[tuple[float, float]]:
-    yield edges[0], 0.0
-    for left, right, count in zip(edges, edges[1:], counts, strict=False):
-        yield left, count
-        yield right, count
-    yield edges[-1], 0.0
-
-
-def _line_svg(points: Sequence[tuple[float, float]], colour: str) -> str:
-    if len(points) == 1:
-        ((x, y),) = points
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
-    path = ' '.join(f'{x:.1f},{y:.1f}' for x, y in points)
-    return f'<polyline points="{path}" stroke="{colour}"/>'
-
-
-def _svg(parts: Iterable[str]) -> str:
-    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{"".join(parts)}</svg>'
-
-
-def _spread(low: float, high: float, room: float) -> tuple[float, float]:
-    span = (high - low) or abs(high) or 1.0
-    return (low - room * span, high + room * span) if high > low else (low - span, high + span)
-
-
-def _cycle(count: int) -> list[str]:
-    return [_COLOURS[number % len(_COLOURS)] for number in range(count)]
-
-
-def _short(value: float) -> str:
-    return f'{value / 1000:g}k' if abs(value) >= 1000 else f'{value:g}'
-
-
 # --- The page -------------------------------------------------------------------------------------
 
 _ENDINGS = ('_source', '_target')
@@ -264,20 +150,6 @@ _NOTES = {
     'data_wait_share': 'Of the time between two log lines, spent waiting for data.',
     'utilisation': 'Share of the bfloat16 peak of all devices.',
 }
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:1400px;margin:2em auto;
-padding:0 1em}h1{margin-bottom:0}h2{margin-top:2em;border-bottom:1px solid #ddd}
-.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(400px,1fr));gap:1.2em 2em}
-figure{margin:0}figcaption{font-weight:600}figcaption span{font-weight:400;margin-left:.8em}
-p.note{font-size:13px;color:#555;margin:0}svg{width:100%;height:auto}
-svg text{font-size:11px;fill:#555}
-svg polyline{fill:none;stroke-width:1.6;stroke-linejoin:round}svg .grid{stroke:#e4e4e4;fill:none}
-.warning{border-left:5px solid #d55e00;background:#fdf1e8;padding:.5em 1em;margin:.6em 0}
-.synthetic{border-left:5px solid #0072b2;background:#eaf3fa;padding:.5em 1em}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(400px,1fr));gap:1.2em}
-.pictures img{width:100%;display:block}.columns{display:grid;grid-template-columns:repeat(4,1fr);
-text-align:center;font-size:13px;color:#555}pre{background:#f6f6f6;padding:1em;overflow:auto}
-"""
 
 
 def write_report(workdir: Path, output: Path | None = None) -> Path:
@@ -299,10 +171,7 @@ def write_report(workdir: Path, output: Path | None = None) -> Path:
     if not output.parent.is_dir():
         raise UserError(f'--output {output}: no such folder; make {output.parent} first')
     page = render(read_run(workdir), title=Path(workdir).resolve().name)
-    # A browser that reloads meanwhile gets the old page or the new one.
-    part = output.with_name(f'.{output.name}.part')
-    part.write_text(page, encoding='utf-8')
-    part.replace(output)
+    pages.write_whole(output, page)
     return output
 
 
@@ -319,11 +188,7 @@ def render(log: RunLog, *, title: str) -> str:
         *_charts(log),
         *_config(log),
     ]
-    return (
-        '<!DOCTYPE html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f'<title>{html.escape(title)}</title><style>{_STYLE}</style>\n' + '\n'.join(body) + '\n'
-    )
+    return pages.page(title, body)
 
 
 def _status(log: RunLog) -> str:
@@ -382,7 +247,7 @@ def _charts(log: RunLog) -> Iterator[str]:
         yield f'<h2>{heading}</h2><div class="charts">'
         for name, lines in charts.items():
             last = {line: f'{list(series.values())[-1]:.4g}' for line, series in lines.items()}
-            yield _figure(name, last, curves_svg(lines))
+            yield pages.figure(name, last, curves_svg(lines), note=_NOTES.get(name, ''))
         yield from _histograms(log, section)
         yield '</div>'
 
@@ -395,7 +260,7 @@ def _histograms(log: RunLog, section: str) -> Iterator[str]:
         step = max(max(by_step) for by_step in lines.values())
         bars = {line: by_step[step] for line, by_step in lines.items() if step in by_step}
         title = f'{name.removeprefix("pairs/")}: number of pairs by cosine, step {step:,}'
-        yield _figure(title, bars, histogram_svg(bars))
+        yield pages.figure(title, dict.fromkeys(bars, ''), histogram_svg(bars))
 
 
 def _by_chart(tags: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[str, Any]]:
@@ -414,18 +279,6 @@ def _by_chart(tags: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[str, Any]
         line = name.removeprefix(chart).strip('_')
         charts.setdefault(chart, {})[line] = dict(sorted(by_step.items()))
     return charts
-
-
-def _figure(name: str, lines: Mapping[str, Any], svg: str) -> str:
-    legend = ''.join(
-        f'<span style="color:{colour}">{line} {value if isinstance(value, str) else ""}</span>'
-        for (line, value), colour in zip(lines.items(), _cycle(len(lines)), strict=True)
-    )
-    note = _NOTES.get(name, '')
-    return (
-        f'<figure><figcaption>{html.escape(name.replace("_", " "))}{legend}</figcaption>'
-        f'<p class="note">{note}</p>{svg}</figure>'
-    )
 
 
 def _config(log: RunLog) -> Iterator[str]:

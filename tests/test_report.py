@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from tensorboardX import SummaryWriter
 
-from apgan_jax import cli, report
+from apgan_jax import charts, cli, report
 from apgan_jax.errors import UserError
 from apgan_jax.image_files import decode_image
 from apgan_jax.train import train_and_evaluate
@@ -26,7 +26,7 @@ def session(workdir, first_step, values, *, name='', texts=()):
     writer.close()
 
 
-def charts(page):
+def figures(page):
     """{title: number of lines} of the page's figures, each a well-formed SVG."""
     found = {}
     for title, svg in re.findall(r'<figcaption>([^<]*).*?</figcaption>.*?(<svg.*?</svg>)', page):
@@ -59,19 +59,19 @@ def test_a_record_that_is_being_written_ends_the_file(tmp_path):
     [(0, 1, [0, 0.5, 1.0]), (0, 4, [0, 1, 2, 3, 4]), (-0.3, 0.5, [-0.2, 0.0, 0.2, 0.4])],
 )
 def test_ticks_are_round_and_inside(low, high, expected):
-    assert report.ticks(low, high) == pytest.approx(expected)
+    assert charts.ticks(low, high) == pytest.approx(expected)
 
 
 def test_many_points_become_means_and_infinite_ones_nothing():
-    assert report.thin({2: 4.0, 1: 2.0, 3: float('nan'), 4: 6.0, 5: 8.0}, most=2) == [
+    assert charts.thin({2: 4.0, 1: 2.0, 3: float('nan'), 4: 6.0, 5: 8.0}, most=2) == [
         (1.5, 3.0),
         (4.5, 7.0),
     ]
-    assert len(report.thin(dict.fromkeys(range(100_000), 0.0))) <= 600
+    assert len(charts.thin(dict.fromkeys(range(100_000), 0.0))) <= 600
 
 
 def test_a_curve_goes_through_its_points():
-    svg = ElementTree.fromstring(report.curves_svg({'a': {0: 0.0, 10: 1.0, 20: 0.0}}))
+    svg = ElementTree.fromstring(charts.curves_svg({'a': {0: 0.0, 10: 1.0, 20: 0.0}}))
     (line,) = (x for x in svg if x.tag == 'polyline')
     (x0, y0), (x1, y1), (x2, y2) = (map(float, p.split(',')) for p in line.get('points').split())
     assert x1 - x0 == pytest.approx(x2 - x1)
@@ -90,7 +90,7 @@ def test_charts_warnings_and_config_are_on_the_page(tmp_path):
     texts = [('warnings/copies_target', 2, 'look <here>'), ('config', 1, '{"num_steps": 2000}')]
     session(tmp_path, 1, values, texts=texts)
     page = report.render(report.read_run(tmp_path), title='a & b')
-    assert charts(page) == {'cos': 2, 'style': 1, 'ssim': 1}
+    assert figures(page) == {'cos': 2, 'style': 1, 'ssim': 1}
     assert '<b>copies target</b><br>look &lt;here&gt;' in page
     assert 'step 2 of 2,000' in page
     assert '<title>a &amp; b</title>' in page
@@ -146,7 +146,7 @@ def test_the_page_of_a_training_run_needs_nothing_else(workdir, capsys):
     assert not re.search(r'(src|href)="(?!data:)|url\(|<script|@import', page)
     pictures = re.findall(r'base64,([^"]+)"', page)
     assert [decode_image(base64.b64decode(p)).shape for p in pictures] == [(192, 256, 3)] * 2
-    drawn = charts(page)
+    drawn = figures(page)
     assert {'cos', 'encoder', 'ssim', 'style', 'examples per second'} <= set(drawn)
     assert drawn['encoder: number of pairs by cosine, step 4'] == 2
     assert 'step 4 of 4' in page
