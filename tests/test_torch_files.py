@@ -9,7 +9,7 @@ import pytest
 from arcface_files import torch_archive, torch_pickle, torch_tensor
 
 from apgan_jax.errors import UserError
-from data_prep.torch_files import load_state_dict
+from apgan_jax.torch_files import load_state_dict
 
 NUMBERS = np.arange(6, dtype=np.float32)
 
@@ -121,9 +121,62 @@ def test_a_compressed_archive_is_refused(tmp_path):
         load_state_dict(write(tmp_path / 'a.pth', value, compression=zipfile.ZIP_DEFLATED))
 
 
-def test_the_old_format_is_refused_with_the_remedy(tmp_path):
-    (tmp_path / 'a.pth').write_bytes(pickle.dumps({'x': 1}, protocol=2))
-    with pytest.raises(UserError, match=r'before PyTorch 1\.6.*torch\.save its state_dict'):
+def old_file(path, value, length=6):
+    """A file of the format before PyTorch 1.6 with one tensor `x`, given as opcodes."""
+    magic, version, machine = 0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}
+    pickles = [pickle.dumps(part, protocol=2) for part in (magic, version, machine)]
+    pickles += [torch_pickle({'x': value}), pickle.dumps(['0'], protocol=2)]
+    path.write_bytes(b''.join(pickles) + length.to_bytes(8, 'little') + NUMBERS.tobytes())
+    return path
+
+
+def test_the_old_format(tmp_path):
+    path = old_file(tmp_path / 'a.pth', torch_tensor('0', (2, 2), 6, strides=(1, 3), offset=1))
+    np.testing.assert_array_equal(load_state_dict(path)['x'], [[1, 4], [2, 5]])
+
+
+def test_parameters_of_pytorch_0_1(tmp_path):
+    tensor = torch_tensor('0', (6,), 6).replace(b'_rebuild_tensor_v2', b'_rebuild_tensor')
+    # Called with the tensor, then given (requires_grad, volatile, hooks).
+    parameter = b'ctorch.nn.parameter\nParameter\n' + tensor + b'\x85R\x88\x89N\x87b'
+    np.testing.assert_array_equal(
+        load_state_dict(old_file(tmp_path / 'a.pth', parameter))['x'], NUMBERS
+    )
+
+
+def test_what_pytorch_writes_in_the_old_format(tmp_path):
+    torch = pytest.importorskip('torch')
+    model = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3))
+    for name, state in (
+        ('a.pth', model.state_dict()),
+        ('b.pth', model.state_dict(keep_vars=True)),
+    ):
+        torch.save(state, tmp_path / name, _use_new_zipfile_serialization=False)
+        read = load_state_dict(tmp_path / name)
+        assert list(read) == list(state)
+        for key, tensor in model.state_dict().items():
+            np.testing.assert_array_equal(read[key], tensor.numpy())
+
+
+@pytest.mark.parametrize(
+    ('value', 'length', 'message'),
+    [
+        (torch_tensor('0', (6,), 7), 7, 'damaged'),
+        (torch_tensor('0', (6,), 6), 7, 'holds 7 numbers, not 6'),
+        (torch_tensor('0', (7,), 6), 6, 'storage of 6 numbers'),
+        (torch_tensor('1', (6,), 6), 6, 'damaged'),
+        (b'cos\nsystem\nX\x01\x00\x00\x00a\x85R', 6, r'wants to call os\.system'),
+    ],
+)
+def test_a_damaged_or_hostile_file_of_the_old_format_is_refused(value, length, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        load_state_dict(old_file(tmp_path / 'a.pth', value, length))
+
+
+@pytest.mark.parametrize('content', [b'', b'text', pickle.dumps({'x': 1}, protocol=2)])
+def test_another_file_is_refused(content, tmp_path):
+    (tmp_path / 'a.pth').write_bytes(content)
+    with pytest.raises(UserError, match='no zip archive and no older file'):
         load_state_dict(tmp_path / 'a.pth')
 
 
