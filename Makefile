@@ -85,11 +85,11 @@ $(VENV)/.setup: $(REQUIREMENTS) | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.setup-dev: $(VENV)/.setup
-	$(PIP_INSTALL) -e '.[data-prep,test]'
+	$(PIP_INSTALL) -e '.[data-prep,eval,test]'
 	@touch $@
 
 # On Linux, PyPI's torch brings several GB of CUDA libraries; the CPU build comes from wherever pip's
 # own configuration (find-links or an extra index) has it, and has the same version number.
 $(VENV)/.setup-benchmark: $(VENV)/.setup-dev
-	$(PIP_INSTALL) -e '.[data-prep,test,benchmark]'
+	$(PIP_INSTALL) -e '.[data-prep,eval,test,benchmark]'
 	@touch $@
