@@ -16,6 +16,7 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 from tqdm import tqdm
 
 from apgan_jax.errors import UserError
+from apgan_jax.protocols import command as evaluation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'apgan {options.command}: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        remedy = '; --resume goes on with a video' if hasattr(options, 'resume') else ''
         print(
-            f'apgan {options.command}: interrupted; no output was written; --resume goes on with a '
-            'video',
+            f'apgan {options.command}: interrupted; no output was written{remedy}',
             file=sys.stderr,
         )
         return 130
@@ -70,13 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_bundle(save)
     save.set_defaults(run=_save_identity)
 
-    evaluate = commands.add_parser('evaluate', help='measure a bundle, or a swapped video')
-    evaluate.add_argument('--protocol', choices=['heldout'], help='measure a bundle')
-    evaluate.add_argument('--k', type=int, default=1, help='photos a source')
-    evaluate.add_argument('--contact-sheet', type=Path, help='a picture of the first pairs')
-    evaluate.add_argument('--target', type=Path, help='an original video, with --swapped')
-    evaluate.add_argument('--swapped', type=Path, help='what became of it')
-    _add_bundle(evaluate)
+    evaluate = commands.add_parser('evaluate', help="the paper's metrics, of clips or bundles")
+    evaluation.add_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     info = commands.add_parser('info', help='parameters, multiply-adds and memory of a model')
@@ -117,6 +113,10 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
 
 
 def _swapper(options: argparse.Namespace):
+    return _load_swapper(options.bundle)
+
+
+def _load_swapper(path: Path | None):
     # Imported here: JAX takes a second to load, and `apgan verify` does without.
     from apgan_jax.bundle import load_bundle
     from apgan_jax.compilation import use_compilation_cache
@@ -125,7 +125,7 @@ def _swapper(options: argparse.Namespace):
 
     keep_memory()
     use_compilation_cache()
-    return Swapper(load_bundle(options.bundle))
+    return Swapper(load_bundle(path))
 
 
 def _swap(options: argparse.Namespace) -> int:
@@ -171,7 +171,8 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
             Path(options.target),
             options.output,
             options.contact_sheet,
-            swapper=swapper,
+            model_name=swapper.bundle.name,
+            bundle_sha256=swapper.bundle.sha256,
             start=how.start,
             end=how.end,
         )
@@ -227,18 +228,7 @@ def _save_identity(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    if options.protocol:
-        from apgan_jax.metrics.heldout import evaluate_heldout
-
-        row = evaluate_heldout(_swapper(options), k=options.k, contact_sheet=options.contact_sheet)
-    elif options.target and options.swapped:
-        from apgan_jax.metrics.expression import blendshape_correlation
-
-        row = blendshape_correlation(options.target, options.swapped)
-    else:
-        raise UserError('give --protocol heldout, or --target and --swapped')
-    print(json.dumps(row))
-    return 0
+    return evaluation.run(options, _load_swapper)
 
 
 def _info(options: argparse.Namespace) -> int:

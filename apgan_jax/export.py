@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from apgan_jax import checkpointing, experiment
 from apgan_jax.bundle import Bundle, discriminator_file_of, save_bundle, save_discriminator
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import CropSpec
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.identity import load_identity_encoder
 
@@ -39,13 +41,30 @@ def export(
             raise UserError(
                 f'--output={output}: {path} exists already; remove it or choose another'
             )
-    state, crop_spec, fields, step = checkpointing.restore_for_export(workdir)
+    checkpoint = checkpointing.restore_for_export(workdir)
+    card = json.loads(Path(model_card).read_text()) if model_card else {}
+    bundle = _bundle(checkpoint, {'name': Path(output).stem} | card)
+    save_bundle(output, bundle)
+    if with_discriminator:
+        state = checkpoint[0]
+        save_discriminator(beside, state['discriminator_params'], state['discriminator_spectral'])
+    return bundle
+
+
+def bundle_of_run(workdir: Path) -> Bundle:
+    """The latest checkpoint's generator as a bundle that is in memory only.
+
+    Raises:
+      UserError: no checkpoint.
+    """
+    return _bundle(checkpointing.restore_for_export(workdir), {'name': Path(workdir).name})
+
+
+def _bundle(checkpoint: tuple[Any, CropSpec, dict[str, Any], int], card: dict[str, Any]) -> Bundle:
+    state, crop_spec, fields, step = checkpoint
     config = ConfigDict(fields)
     config.dtype = 'float32'
-    card = {'name': Path(output).stem, 'steps': step, 'batch_size': config.batch_size}
-    if model_card:
-        card |= json.loads(Path(model_card).read_text())
-    bundle = Bundle(
+    return Bundle(
         generator=experiment.build_generator(config),
         generator_params=spectral_norm.fold(state['generator_ema_params']),
         identity_encoder=load_identity_encoder(
@@ -54,10 +73,5 @@ def export(
             config.get('identity_encoder_path') or None,
         ),
         crop_spec=crop_spec,
-        model_card=card,
+        model_card={'steps': step, 'batch_size': config.batch_size} | card,
     )
-    save_bundle(output, bundle)
-    if with_discriminator:
-        spectral = state['discriminator_spectral']
-        save_discriminator(beside, state['discriminator_params'], spectral)
-    return bundle

@@ -19,10 +19,18 @@ from apgan_jax.memory import keep_memory
 from apgan_jax.preemption import PreemptedError
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
-_MODE = flags.DEFINE_enum('mode', 'train', ['train', 'export'], 'What to do.')
+_MODE = flags.DEFINE_enum('mode', 'train', ['train', 'evaluate', 'export'], 'What to do.')
 _WORKDIR = flags.DEFINE_string(
     'workdir', None, 'Folder of checkpoints and logs; runs/<name of the config> by default.'
 )
+_PROTOCOL = flags.DEFINE_enum(
+    'protocol',
+    'run',
+    ['run', 'heldout', 'lfw', 'celebahq', 'ffpp'],
+    'On what (mode evaluate); run: the pairs that the run itself evaluates on.',
+)
+_ROOT = flags.DEFINE_string('root', None, 'Folder of the data set (mode evaluate).')
+_K = flags.DEFINE_multi_integer('k', [], 'Photos or frames a source (mode evaluate).')
 _OUTPUT = flags.DEFINE_string('output', None, 'The bundle to write (mode export).')
 _MODEL_CARD = flags.DEFINE_string('model_card', None, 'JSON to add to the bundle (mode export).')
 _WITH_DISCRIMINATOR = flags.DEFINE_bool(
@@ -54,6 +62,18 @@ def _dispatch() -> None:
             Path(_OUTPUT.value),
             model_card=card,
             with_discriminator=_WITH_DISCRIMINATOR.value,
+        )
+        return
+    if _MODE.value == 'evaluate':
+        from apgan_jax.evaluate_run import evaluate_run
+
+        if not _WORKDIR.value:
+            raise UserError('--mode=evaluate needs --workdir=DIR, of a run that has a checkpoint')
+        evaluate_run(
+            Path(_WORKDIR.value),
+            protocol=_PROTOCOL.value,
+            root=Path(_ROOT.value) if _ROOT.value else None,
+            ks=_K.value,
         )
         return
     if _CONFIG.value is None:

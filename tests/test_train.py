@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tensorboardX.proto.event_pb2 import Event
 from apgan_jax import report
 from apgan_jax.data import records
 from apgan_jax.errors import UserError
+from apgan_jax.evaluate_run import evaluate_run
 from apgan_jax.face import boundary
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
@@ -156,6 +158,19 @@ def test_an_evaluation_that_a_kill_took_is_done_by_the_next_start(run, built_dat
     assert report.read_run(tmp_path).scalars['train_pairs/ssim'].keys() == {4}
 
 
+def test_the_checkpoint_of_a_run_is_evaluated(run, capsys):
+    evaluate_run(run[0])
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    table = json.loads((run[0] / 'evaluation.json').read_text())
+    (ssim,) = (line for line in table['rows'] if line['key'] == 'ssim')
+    assert row['ssim'] == pytest.approx(ssim['values'][0], abs=1e-4)
+    assert row['pairs'] == ssim['counts'][0] > 0
+    assert '| SSIM ↑ |' in (run[0] / 'evaluation.md').read_text()
+    # The same pairs, the same weights: what the log says of the last step.
+    logged = report.read_run(run[0]).scalars['train_pairs/ssim']
+    assert row['ssim'] == pytest.approx(logged[max(logged)], abs=0.02)
+
+
 @pytest.mark.parametrize(
     'name, value, rule',
     [
@@ -198,6 +213,8 @@ def test_an_empty_data_dir_is_refused(tmp_path):
     [
         (['--config=configs/tiny.py', '--config.data_dir=/none/here'], '/none/here'),
         (['--mode=export'], '--workdir'),
+        (['--mode=evaluate'], '--workdir'),
+        (['--mode=evaluate', '--workdir=/none'], '/none'),
     ],
 )
 def test_the_command_exits_with_one_line(arguments, value, tmp_path):

@@ -1,5 +1,6 @@
 """A picture that shows at a glance what a swap did: frames of the target above the swapped ones."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -9,17 +10,17 @@ from apgan_jax.image_files import is_image, read_image, write_image
 from apgan_jax.images import image_grid
 from apgan_jax.inference import provenance
 from apgan_jax.inference.sampling import sample_frames
-from apgan_jax.inference.swapper import Swapper
 
 _WIDTH = 320
 
 
 def write_contact_sheet(
-    target: Path,
-    swapped: Path,
+    target: Path | Sequence[Path],
+    swapped: Path | Sequence[Path],
     output: Path,
     *,
-    swapper: Swapper,
+    model_name: str,
+    bundle_sha256: str = '',
     columns: int = 6,
     start: float | None = None,
     end: float | None = None,
@@ -27,30 +28,44 @@ def write_contact_sheet(
     """Writes and marks a contact sheet.
 
     Args:
-      target: photo or video.
+      target: photo, video, or the pictures of a sequence.
       swapped: what became of it.
       output: PNG or JPEG; one that exists is replaced.
-      swapper: the model that was used.
+      model_name: of the model that swapped.
+      bundle_sha256: of its bundle; empty for a model of others.
       columns: evenly spaced frames.
       start: of the part of the target that was swapped, seconds; None: its beginning.
       end: likewise.
     """
     rows = [_frames(target, columns, start, end), _frames(swapped, columns)]
     columns = min(map(len, rows))
-    sheet = image_grid([np.stack([_thumbnail(frame) for frame in row[:columns]]) for row in rows])
-    bundle = swapper.bundle
+    thumbnails = [[_thumbnail(frame) for frame in row[:columns]] for row in rows]
+    height = max(picture.shape[0] for row in thumbnails for picture in row)
+    sheet = image_grid([np.stack([_padded(each, height) for each in row]) for row in thumbnails])
+    parent = swapped if isinstance(swapped, Path) else swapped[0]
     with provenance.marked_output(
-        output, parent=swapped, model_name=bundle.name, bundle_sha256=bundle.sha256
+        output, parent=parent, model_name=model_name, bundle_sha256=bundle_sha256
     ) as unsigned:
         write_image(unsigned, sheet)
 
 
 def _frames(
-    path: Path, count: int, start: float | None = None, end: float | None = None
+    source: Path | Sequence[Path],
+    count: int,
+    start: float | None = None,
+    end: float | None = None,
 ) -> list[np.ndarray]:
-    if is_image(path):
-        return [read_image(path)]
-    return [sample.rgb for sample in sample_frames(path, count, start=start, end=end)]
+    if not isinstance(source, Path):
+        return [read_image(path) for path in source[:: -(-len(source) // count)]]
+    if is_image(source):
+        return [read_image(source)]
+    return [sample.rgb for sample in sample_frames(source, count, start=start, end=end)]
+
+
+def _padded(picture: np.ndarray, height: int) -> np.ndarray:
+    """Photos of a folder differ in height: white below."""
+    missing = ((0, height - picture.shape[0]), (0, 0), (0, 0))
+    return np.pad(picture, missing, constant_values=255)
 
 
 def _thumbnail(frame: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from apgan_jax.inference.casting import (
     read_map,
 )
 from apgan_jax.inference.frames import FrameSwapper
-from apgan_jax.inference.sources import Source, load_source
+from apgan_jax.inference.sources import VIDEO_FRAMES, Source, load_source
 from apgan_jax.inference.swap import Job, Session
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.identity import SFace
@@ -33,9 +33,14 @@ from apgan_jax.models.identity import IdentityEmbedding
 
 
 def swap_job(
-    swapper: Swapper, paths: Sequence[Path], *, face: str = 'largest', colour_match: bool = False
+    swapper: Swapper,
+    paths: Sequence[Path],
+    *,
+    face: str = 'largest',
+    colour_match: bool = False,
+    video_frames: int = VIDEO_FRAMES,
 ) -> tuple[Job, Source]:
-    """One source for the faces that `--face` names.
+    """One source for the faces that `--face` names; of its videos so many frames.
 
     Raises:
       UserError: a source is unreadable or shows no face, or `face` is no choice.
@@ -53,7 +58,7 @@ def swap_job(
 
     # Before the sources are read: a wrong word is found at once.
     parse_choice(face, like=lambda path: Like(like_vector(path), People(embed)))
-    source = load_source(paths, swapper)
+    source = load_source(paths, swapper, video_frames=video_frames)
     fingerprint = {'source': _hash(source.identity), 'face': face, 'colour_match': colour_match}
     return Job(swapper, begin, embed, fingerprint=fingerprint), source
 

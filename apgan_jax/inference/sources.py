@@ -53,7 +53,15 @@ class Source:
         ]
 
 
-class _Picture(NamedTuple):
+class SourcePicture(NamedTuple):
+    """A photo of a source, or a frame of its video.
+
+    Attributes:
+      name: for people.
+      crop: RGB uint8 (size, size, 3); None without a face.
+      fault: why it is a bad source; None for a good one.
+    """
+
     name: str
     crop: np.ndarray | None
     fault: str | None
@@ -80,13 +88,30 @@ def load_source(
                 'file or photos and videos'
             )
         return Source(load_identity(saved[0], swapper.bundle.identity_encoder))
+    pictures = read_source_pictures(paths, swapper.bundle.crop_spec, video_frames=video_frames)
+    return _average(pictures, paths, swapper)
+
+
+def read_source_pictures(
+    paths: Sequence[Path], spec: CropSpec, *, video_frames: int = VIDEO_FRAMES
+) -> list[SourcePicture]:
+    """The largest face of each photo and of evenly spaced frames of each video.
+
+    Raises:
+      UserError: a file is unreadable.
+    """
     with landmarks.FaceLandmarker(max_faces=MAX_FACES) as landmarker:
-        pictures = [
-            _look_at(name, picture, landmarker, swapper.bundle.crop_spec)
+        return [
+            _look_at(name, picture, landmarker, spec)
             for path in paths
             for name, picture in _pictures(path, video_frames)
         ]
-    return _average(pictures, paths, swapper)
+
+
+def usable(pictures: Sequence[SourcePicture]) -> list[SourcePicture]:
+    """Those without a fault; where there is none, all that show a face: poor ones beat none."""
+    good = [each for each in pictures if each.crop is not None and each.fault is None]
+    return good or [each for each in pictures if each.crop is not None]
 
 
 def _pictures(path: Path, video_frames: int) -> Iterator[tuple[str, np.ndarray]]:
@@ -99,11 +124,13 @@ def _pictures(path: Path, video_frames: int) -> Iterator[tuple[str, np.ndarray]]
 
 def _look_at(
     name: str, picture: np.ndarray, landmarker: landmarks.FaceLandmarker, spec: CropSpec
-) -> _Picture:
+) -> SourcePicture:
     face = landmarks.largest(landmarker.detect(picture))
     if face is None:
-        return _Picture(name, None, 'no face')
-    return _Picture(name, align_face(picture, face.landmarks, spec).crop, fault_of(picture, face))
+        return SourcePicture(name, None, 'no face')
+    return SourcePicture(
+        name, align_face(picture, face.landmarks, spec).crop, fault_of(picture, face)
+    )
 
 
 def fault_of(picture: np.ndarray, face: landmarks.Face) -> str | None:
@@ -144,10 +171,8 @@ def sharpness(picture: np.ndarray, points: np.ndarray) -> float:
     return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(float(grey.var()), 1e-6))
 
 
-def _average(pictures: Sequence[_Picture], paths: Sequence[Path], swapper: Swapper) -> Source:
-    good = [each for each in pictures if each.crop is not None and each.fault is None]
-    # A poor face is better than none.
-    used = good or [each for each in pictures if each.crop is not None]
+def _average(pictures: Sequence[SourcePicture], paths: Sequence[Path], swapper: Swapper) -> Source:
+    used = usable(pictures)
     if not used:
         raise UserError(
             f'--source {" ".join(map(str, paths))}: no face found; give a photo with a clear, '
@@ -155,6 +180,5 @@ def _average(pictures: Sequence[_Picture], paths: Sequence[Path], swapper: Swapp
         )
     identity = swapper.embed_source([each.crop for each in used if each.crop is not None])
     left_out = [f'{each.name}: {each.fault}' for each in pictures if each not in used]
-    if not good:
-        left_out += [f'{each.name}: {each.fault}{_TAKEN}' for each in used]
+    left_out += [f'{each.name}: {each.fault}{_TAKEN}' for each in used if each.fault]
     return Source(identity, len(used), tuple(left_out))

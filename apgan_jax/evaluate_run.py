@@ -1,0 +1,59 @@
+"""`--mode=evaluate`: the paper's metrics of a training run's latest checkpoint."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from apgan_jax import checkpointing
+from apgan_jax.bundle import Bundle
+from apgan_jax.data.pipeline import open_dataset
+from apgan_jax.evaluation import load_pairs
+from apgan_jax.export import bundle_of_run
+from apgan_jax.inference.swapper import Swapper
+from apgan_jax.protocols import command, photos
+from apgan_jax.protocols.suite import build_suite
+
+OWN_PAIRS = 'run'
+
+
+def evaluate_run(
+    workdir: Path, *, protocol: str = OWN_PAIRS, root: Path | None = None, ks: Sequence[int] = ()
+) -> None:
+    """Measures the latest checkpoint; prints the table and writes WORKDIR/evaluation.{json,md}.
+
+    Args:
+      workdir: of the run.
+      protocol: `OWN_PAIRS`, the pairs that the run itself evaluates on, or one of
+        `command.PROTOCOLS`.
+      root: folder of the data set, for protocols that want one.
+      ks: photos or frames a source.
+
+    Raises:
+      UserError: no checkpoint, or the data of the protocol is missing.
+    """
+    bundle = bundle_of_run(workdir)
+    outputs = [workdir / 'evaluation.json', workdir / 'evaluation.md']
+    if protocol == OWN_PAIRS:
+        _evaluate_own_pairs(workdir, bundle, outputs)
+        return
+    arguments = ['--protocol', protocol, '--output', *map(str, outputs)]
+    arguments += ['--root', str(root)] if root else []
+    arguments += ['--k', *map(str, ks)] if ks else []
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    command.run(parser.parse_args(arguments), lambda _: Swapper(bundle))
+
+
+def _evaluate_own_pairs(workdir: Path, bundle: Bundle, outputs: Sequence[Path]) -> None:
+    config = ConfigDict(checkpointing.restore_for_export(workdir)[2])
+    pairs = load_pairs(config, open_dataset(Path(config.data_dir)))
+    report, rows = photos.report_on(
+        lambda _: photos.faces_of_records(pairs), [Swapper(bundle)], build_suite()
+    )
+    for path in outputs:
+        report.write(path)
+    print(report.table.text())
+    print(json.dumps(rows[-1]))

@@ -1,0 +1,1 @@
+"""What is measured on what: clips, FaceForensics++, photos; and the table that comes of it."""

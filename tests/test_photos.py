@@ -1,0 +1,104 @@
+"""Photo protocols: which pairs, and what a model of random weights gets for them."""
+
+import pytest
+from faces import blank, variations, write_photos
+
+from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.image_files import write_image
+from apgan_jax.inference.swapper import Swapper
+from apgan_jax.protocols import photos
+from apgan_jax.protocols.suite import build_suite
+
+
+@pytest.fixture(scope='module')
+def lfw(tmp_path_factory):
+    """The variations as LFW is laid out: NAME/NAME_0001.jpg."""
+    folder = tmp_path_factory.mktemp('lfw')
+    named = {}
+    for path, picture in variations().items():
+        person, number = path.split('/')
+        named[f'{person}/{person}_000{number[0]}.jpg'] = picture
+    return write_photos(folder, named)
+
+
+@pytest.fixture(scope='module')
+def suite():
+    return build_suite()
+
+
+def test_pairs_show_different_people_and_are_always_the_same(lfw):
+    wanted = photos.lfw_pairs(lfw, 4)
+    people = [photo.person for photo in wanted.photos]
+    assert wanted == photos.lfw_pairs(lfw, 4)
+    assert len(wanted.pairs) == 4
+    assert all(people[source] != people[target] for source, target in wanted.pairs)
+    assert len({target for _, target in wanted.pairs}) == 4
+
+
+def test_celebahq_photos_are_a_person_each(tmp_path):
+    for number, picture in enumerate(variations().values()):
+        write_image(tmp_path / f'{number}.jpg', picture)
+    wanted = photos.celebahq_pairs(tmp_path, 100)
+    assert len({photo.person for photo in wanted.photos}) == 8
+    assert 7 <= len(wanted.pairs) <= 8
+
+
+def test_wrong_folders_are_refused(tmp_path):
+    with pytest.raises(UserError, match='no such folder'):
+        photos.lfw_pairs(tmp_path / 'absent')
+    with pytest.raises(UserError, match='NAME_0001'):
+        photos.lfw_pairs(tmp_path)
+    with pytest.raises(UserError, match='no photos'):
+        photos.celebahq_pairs(tmp_path)
+    with pytest.raises(UserError, match='held-out photos'):
+        photos.heldout_pairs(tmp_path)
+
+
+def test_photos_without_a_face_take_their_pairs_along(tmp_path):
+    people = {'a': variations()['ann/1.png'], 'b': blank(), 'c': variations()['cat/2.png']}
+    wanted = photos.lfw_pairs(
+        write_photos(tmp_path, {f'{name}/{name}_0001.jpg': p for name, p in people.items()})
+    )
+    faces = photos.read_faces(wanted, CropSpec(size=64))
+    without = next(n for n, photo in enumerate(wanted.photos) if photo.person == 'b')
+    assert faces.faces[without] is None
+    assert all(without not in pair for pair in faces.pairs)
+    assert len(faces.pairs) < len(wanted.pairs)
+
+
+def test_report_has_the_rows_of_its_protocol_and_the_summary(lfw, tiny_bundle, suite, tmp_path):
+    wanted = photos.lfw_pairs(lfw, 3)
+    report, rows = photos.report_on(
+        lambda spec: photos.read_faces(wanted, spec),
+        [Swapper(tiny_bundle)],
+        suite,
+        ks=[1, 2],
+        contact_sheet=tmp_path / 'sheet.png',
+    )
+    keys = {row.what.key: row for row in report.table.rows}
+    assert report.table.columns == ('tiny k=1', 'tiny k=2')
+    assert {'mean_match_score_sface', 'ssim', 'frechet_sface'} <= keys.keys()
+    assert 'aee' not in keys
+    assert -1 <= keys['ssim'].values[0].mean <= 1
+    assert keys['ssim'].values[0].count == 3
+    assert 'trained with' in keys['mean_match_score_mobilefacenet'].values[0].reason
+    assert not keys['mean_match_score_sface'].values[0].reason
+    assert [row['k'] for row in rows] == [1, 2]
+    assert rows[0]['ssim'] == pytest.approx(keys['ssim'].values[0].mean, abs=1e-4)
+    assert (tmp_path / 'sheet.png').is_file()
+
+
+def test_more_photos_than_a_person_has_are_refused(lfw, tiny_bundle, suite):
+    faces = photos.read_faces(photos.lfw_pairs(lfw, 2), tiny_bundle.crop_spec)
+    with pytest.raises(UserError, match='--k 3'):
+        photos.evaluate_faces(faces, Swapper(tiny_bundle), suite, k=3)
+
+
+def test_every_k_is_checked_before_the_first_is_measured(lfw, tiny_bundle, suite, monkeypatch):
+    monkeypatch.setattr(photos, 'evaluate_faces', lambda *_, **__: pytest.fail('measured'))
+    wanted = photos.lfw_pairs(lfw, 2)
+    with pytest.raises(UserError, match='--k 3'):
+        photos.report_on(
+            lambda spec: photos.read_faces(wanted, spec), [Swapper(tiny_bundle)], suite, ks=[1, 3]
+        )
