@@ -2,13 +2,15 @@
 
     python -m data_prep.build --source folder:PHOTOS --labels labels.tsv --output DIR --size 128
 
-What cannot be used is listed in DIR/rejected.tsv with its reason. Further arguments go to Beam as
-they are (`--runner=FlinkRunner …`); without any, the DirectRunner works on this machine.
+What cannot be used is listed in DIR/rejected.tsv with its reason, and so is what --clear, --min-age
+and --unique leave out. Further arguments go to Beam as they are (`--runner=FlinkRunner …`); without
+any, the DirectRunner works on this machine.
 """
 
 import argparse
 import collections
 import csv
+import dataclasses
 import logging
 import os
 import shutil
@@ -29,10 +31,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apgan_jax.data import png
 from apgan_jax.data.records import CROP_SPEC_KEY, DATASET_NAME
 from apgan_jax.errors import UserError
-from apgan_jax.face import landmarks
+from apgan_jax.face import alignment, landmarks
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.image_files import decode_image, encode_image
+from data_prep.filtering import ANY_FACE, FaceFilter, FaceRules
+from data_prep.near_duplicates import FacePrint, find_near_duplicates, make_print
 from data_prep.sources import Photo, list_photos
 
 VERSION = '1.0.0'
@@ -46,7 +50,11 @@ class RejectedPhotoError(Exception):
 
 
 def make_features(
-    data: bytes, spec: CropSpec, landmarker: landmarks.FaceLandmarker, min_face_width: float
+    data: bytes,
+    spec: CropSpec,
+    landmarker: landmarks.FaceLandmarker,
+    face_filter: FaceFilter,
+    min_face_width: float,
 ) -> dict[str, Any]:
     """Aligns the largest face of a photo and draws its boundary map.
 
@@ -54,13 +62,14 @@ def make_features(
       data: the photo's bytes.
       spec: the crop.
       landmarker: for single images.
+      face_filter: what else is asked of the face.
       min_face_width: in pixels of the photo.
 
     Returns:
       The features of `FaceRecord` except `identity` and `file_name`.
 
     Raises:
-      RejectedPhotoError: the photo is corrupt, or its face is missing or tiny.
+      RejectedPhotoError: the photo is corrupt, or its face is missing, tiny or filtered out.
     """
     photo = decode_image(data)
     if photo is None:
@@ -70,6 +79,9 @@ def make_features(
         raise RejectedPhotoError('no face')
     if face.width < min_face_width:
         raise RejectedPhotoError(f'tiny face: {face.width:.0f} < {min_face_width:g} px')
+    fault = face_filter.fault_of(photo, face)
+    if fault is not None:
+        raise RejectedPhotoError(fault)
     aligned = align_face(photo, face.landmarks, spec)
     return {
         'image': encode_image(aligned.crop, '.jpg'),
@@ -80,32 +92,85 @@ def make_features(
     }
 
 
-class AlignFace(beam.DoFn):
-    """Photo → (key, features); what cannot be used goes to the output 'rejected'."""
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which photos become records; see the options of the command.
 
-    def __init__(self, spec: CropSpec, min_face_width: float) -> None:
+    Attributes:
+      min_face_width: of the face mesh, pixels of the photo.
+      rules: what is asked of a face.
+      unique: whether photos that are there twice are left out.
+    """
+
+    min_face_width: float = MIN_FACE_WIDTH
+    rules: FaceRules = ANY_FACE
+    unique: bool = False
+
+
+EVERYTHING = Selection()
+
+
+class AlignFace(beam.DoFn):
+    """(key, photo) → (key, (photo, features)); what cannot be used goes to 'rejected'."""
+
+    def __init__(self, spec: CropSpec, selection: Selection) -> None:
         self._spec = spec
-        self._min_face_width = min_face_width
+        self._selection = selection
 
     def setup(self) -> None:
-        """Starts MediaPipe once a worker."""
+        """Starts MediaPipe and the other networks once a worker."""
         self._landmarker = landmarks.FaceLandmarker(max_faces=4)
+        self._filter = FaceFilter(self._selection.rules)
 
     def teardown(self) -> None:
         """Frees MediaPipe."""
         self._landmarker.close()
+        self._filter.close()
 
     def process(self, item: tuple[str, Photo]) -> Iterator[Any]:
         """Aligns one photo."""
         key, photo = item
         try:
             features = make_features(
-                photo.path.read_bytes(), self._spec, self._landmarker, self._min_face_width
+                photo.path.read_bytes(),
+                self._spec,
+                self._landmarker,
+                self._filter,
+                self._selection.min_face_width,
             )
         except (RejectedPhotoError, OSError) as error:
-            yield beam.pvalue.TaggedOutput(_REJECTED, f'{photo.path}\t{error}')
+            yield _rejected(photo, str(error))
             return
-        yield key, features | {'identity': photo.identity, 'file_name': photo.file_name}
+        labels = {'identity': photo.identity, 'file_name': photo.file_name}
+        yield key, (photo, features | labels)
+
+
+class DropNearDuplicates(beam.DoFn):
+    """Sends to 'rejected' what `find_near_duplicates` named."""
+
+    def process(
+        self, item: tuple[str, tuple[Photo, dict[str, Any]]], left_out: dict[str, str]
+    ) -> Iterator[Any]:
+        """Passes one aligned face on, or not."""
+        key, (photo, _) = item
+        if key in left_out:
+            yield _rejected(photo, f'near-duplicate: {left_out[key]}')
+        else:
+            yield item
+
+
+def _rejected(photo: Photo, reason: str) -> beam.pvalue.TaggedOutput:
+    return beam.pvalue.TaggedOutput(_REJECTED, f'{photo.path}\t{reason}')
+
+
+def _print_of(item: tuple[str, tuple[Photo, dict[str, Any]]]) -> FacePrint:
+    key, (photo, features) = item
+    crop = decode_image(features['image'])
+    assert crop is not None  # encoded a moment ago
+    width = np.ptp(features['landmarks'][:468, 0]) / alignment.scale_of(features['crop_from_frame'])
+    return make_print(
+        crop, key=key, name=str(photo.path), identity=photo.identity, width=float(width)
+    )
 
 
 class ApganFaces(  # type: ignore[call-arg]
@@ -121,13 +186,13 @@ class ApganFaces(  # type: ignore[call-arg]
         *,
         photos: Sequence[Photo],
         spec: CropSpec,
-        min_face_width: float,
+        selection: Selection,
         rejected_prefix: Path,
         **kwargs: Any,
     ) -> None:
         self._photos = photos
         self._spec = spec
-        self._min_face_width = min_face_width
+        self._selection = selection
         self._rejected_prefix = rejected_prefix
         super().__init__(**kwargs)
 
@@ -158,19 +223,38 @@ class ApganFaces(  # type: ignore[call-arg]
         del dl_manager
         # Two sources may hold files of the same name: the number keeps the keys apart.
         keyed = [(f'{number:09d}', photo) for number, photo in enumerate(self._photos)]
-        align = beam.ParDo(AlignFace(self._spec, self._min_face_width))
-        outputs = (
+        align = beam.ParDo(AlignFace(self._spec, self._selection))
+        faces, *rejects = (
             pipeline
             | 'Photos' >> beam.Create(keyed)
             | 'Spread' >> beam.Reshuffle()
             | 'Align' >> align.with_outputs(_REJECTED, main='aligned')
         )
+        if self._selection.unique:
+            faces, duplicates = _drop_near_duplicates(faces)
+            rejects.append(duplicates)
         # TFDS runs the pipeline; the list of rejects is written beside it by the same run.
-        _ = outputs[_REJECTED] | 'Report' >> beam.io.WriteToText(os.fspath(self._rejected_prefix))
-        return {'train': outputs['aligned']}
+        report = beam.io.WriteToText(os.fspath(self._rejected_prefix))
+        _ = tuple(rejects) | 'Rejects' >> beam.Flatten() | 'Report' >> report
+        return {'train': faces | 'Features' >> beam.MapTuple(lambda key, face: (key, face[1]))}
 
     def _generate_examples(self, *args: Any) -> Any:
         raise NotImplementedError('_split_generators returns the examples themselves')
+
+
+def _drop_near_duplicates(
+    faces: beam.PCollection,
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """The faces to keep, and the report's lines on the others."""
+    left_out = (
+        faces
+        | 'Prints' >> beam.Map(_print_of)
+        | 'All prints' >> beam.combiners.ToList()
+        | 'Near-duplicates' >> beam.Map(find_near_duplicates)
+    )
+    drop = beam.ParDo(DropNearDuplicates(), beam.pvalue.AsSingleton(left_out))
+    kept, rejects = faces | 'Drop' >> drop.with_outputs(_REJECTED, main='kept')
+    return kept, rejects
 
 
 def build(
@@ -178,7 +262,7 @@ def build(
     *,
     output: Path,
     spec: CropSpec,
-    min_face_width: float = MIN_FACE_WIDTH,
+    selection: Selection = EVERYTHING,
     beam_arguments: Sequence[str] = (),
 ) -> collections.Counter[str]:
     """Writes the data set; nothing appears under `output` before it is complete.
@@ -187,15 +271,16 @@ def build(
       photos: what to read.
       output: folder to make.
       spec: the crop.
-      min_face_width: of the face mesh, pixels of the photo.
+      selection: which of them.
       beam_arguments: Beam's own options.
 
     Returns:
       Number of photos by outcome: 'records' and each reason for a reject.
 
     Raises:
-      UserError: `output` exists, or no photo could be used.
+      UserError: `output` exists, a network is missing, or no photo could be used.
     """
+    selection.rules.require_models()
     output = Path(output)
     if output.exists():
         raise UserError(f'--output {output}: exists already; remove it or choose another folder')
@@ -203,7 +288,7 @@ def build(
     # In the same folder, so that the last step is one rename.
     work = Path(tempfile.mkdtemp(prefix=f'.{output.name}.', dir=output.parent))
     try:
-        return _build_in(work, photos, output, spec, min_face_width, beam_arguments)
+        return _build_in(work, photos, output, spec, selection, beam_arguments)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -213,13 +298,13 @@ def _build_in(
     photos: Sequence[Photo],
     output: Path,
     spec: CropSpec,
-    min_face_width: float,
+    selection: Selection,
     beam_arguments: Sequence[str],
 ) -> collections.Counter[str]:
     builder = ApganFaces(
         photos=photos,
         spec=spec,
-        min_face_width=min_face_width,
+        selection=selection,
         rejected_prefix=work / _REJECTED,
         data_dir=work,
     )
@@ -233,7 +318,8 @@ def _build_in(
             raise
         raise UserError(
             f'{len(photos)} photos, none usable: each is corrupt, shows no face or one narrower '
-            f'than {min_face_width:g} px; give photos with clear, large faces'
+            f'than {selection.min_face_width:g} px, or was left out by --clear or --min-age; give '
+            'photos with clear, large faces'
         ) from error
     counts = _write_report(work, builder.data_path / _REJECTED_FILE)
     counts['records'] = builder.info.splits['train'].num_examples
@@ -271,6 +357,24 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     parser.add_argument('--output', type=Path, required=True)
     parser.add_argument('--size', type=int, default=128, help='of the crops, pixels')
     parser.add_argument('--min-face', type=float, default=MIN_FACE_WIDTH, help='width, pixels')
+    parser.add_argument(
+        '--clear',
+        action='store_true',
+        help='leave out faces that are blurred, turned away, covered or cut by the border',
+    )
+    parser.add_argument(
+        '--min-age',
+        type=float,
+        default=0.0,
+        metavar='YEARS',
+        help='leave out faces that look younger; 22 for adults only, since the estimate errs',
+    )
+    parser.add_argument(
+        '--unique', action='store_true', help='of photos that are nearly the same keep one'
+    )
+    parser.add_argument(
+        '--rejected', type=Path, metavar='TSV', help="leave out what another build's report lists"
+    )
     return parser.parse_known_args(arguments)
 
 
@@ -282,12 +386,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.size < 16:
             raise UserError(f'--size {options.size}: must be 16 or more pixels')
-        photos = list_photos(options.source, labels=options.labels, exclude=options.exclude)
+        photos = list_photos(
+            options.source,
+            labels=options.labels,
+            exclude=options.exclude,
+            rejected=options.rejected,
+        )
         counts = build(
             photos,
             output=options.output,
             spec=CropSpec(size=options.size),
-            min_face_width=options.min_face,
+            selection=Selection(
+                min_face_width=options.min_face,
+                rules=FaceRules(clear=options.clear, min_age=options.min_age),
+                unique=options.unique,
+            ),
             beam_arguments=beam_arguments,
         )
     except UserError as error:

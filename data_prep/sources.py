@@ -49,7 +49,11 @@ IDENTITY_RULES: dict[str, Callable[[str], str]] = {
 
 
 def list_photos(
-    sources: Sequence[str], *, labels: Path | None = None, exclude: Sequence[str] = ()
+    sources: Sequence[str],
+    *,
+    labels: Path | None = None,
+    exclude: Sequence[str] = (),
+    rejected: Path | None = None,
 ) -> list[Photo]:
     """Lists the photos of all sources, sorted by name within each.
 
@@ -57,12 +61,20 @@ def list_photos(
       sources: 'KIND:PATH' each, KIND a key of `IDENTITY_RULES`.
       labels: tab-separated file with the header `file identity`, paths relative to the source.
       exclude: glob patterns of file names to leave out, matched against the relative path.
+      rejected: the report of another build, whose photos are left out.
 
     Raises:
-      UserError: an unknown kind, a missing folder, a malformed label file, or no photo at all.
+      UserError: an unknown kind, a missing folder, a malformed label file or report, or no photo
+        at all.
     """
     named = read_labels(labels) if labels else {}
-    photos = [photo for source in sources for photo in _photos_of(source, named, exclude)]
+    listed = read_rejected(rejected) if rejected else frozenset()
+    photos = [
+        photo
+        for source in sources
+        for photo in _photos_of(source, named, exclude)
+        if str(photo.path) not in listed
+    ]
     if not photos:
         raise UserError(
             f'{", ".join(sources)}: no photo found; give folders that hold '
@@ -92,20 +104,36 @@ def read_labels(path: Path) -> dict[str, str]:
     Raises:
       UserError: the file is missing or not tab-separated with the header `file identity`.
     """
+    return dict(_read_table(path, '--labels', ('file', 'identity')))
+
+
+def read_rejected(path: Path) -> frozenset[str]:
+    """Reads the photos that another build left out, from its rejected.tsv.
+
+    Raises:
+      UserError: the file is missing or not tab-separated with the header `file reason`.
+    """
+    return frozenset(file for file, _ in _read_table(path, '--rejected', ('file', 'reason')))
+
+
+def _read_table(path: Path, option: str, columns: tuple[str, str]) -> list[tuple[str, str]]:
+    first, second = columns
     if not Path(path).is_file():
-        raise UserError(f'--labels {path}: no such file')
+        raise UserError(f'{option} {path}: no such file')
     try:
         with open(path, newline='', encoding='utf-8') as file:
-            rows = csv.DictReader(file, delimiter='\t')
-            header, named = rows.fieldnames, list(rows)
+            reader = csv.DictReader(file, delimiter='\t')
+            header, rows = reader.fieldnames, list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f'--labels {path}: not a UTF-8 text ({error}); save it as one') from error
-    if header is None or not {'file', 'identity'} <= set(header):
+        raise UserError(f'{option} {path}: not a UTF-8 text ({error}); save it as one') from error
+    if header is None or not set(columns) <= set(header):
         raise UserError(
-            f'--labels {path}: the header is {header}; it must be tab-separated with the columns '
-            'file and identity'
+            f'{option} {path}: the header is {header}; it must be tab-separated with the columns '
+            f'{first} and {second}'
         )
-    for line, row in enumerate(named, start=2):
-        if row['identity'] is None:
-            raise UserError(f'--labels {path}: line {line} has no tab; write file, tab, identity')
-    return {row['file']: row['identity'] for row in named}
+    for line, row in enumerate(rows, start=2):
+        if row[second] is None:
+            raise UserError(
+                f'{option} {path}: line {line} has no tab; write {first}, tab, {second}'
+            )
+    return [(row[first], row[second]) for row in rows]

@@ -5,7 +5,6 @@ from faces import blank, head, portrait, write_photos
 
 from apgan_jax.errors import UserError
 from apgan_jax.identity_file import bank_files, load_identity
-from apgan_jax.inference import sources
 from apgan_jax.inference.sources import load_source
 from apgan_jax.inference.swapper import Swapper
 
@@ -51,25 +50,6 @@ def test_a_bad_picture_is_better_than_none(folder, swapper):
 def test_nobody_is_refused(folder, swapper):
     with pytest.raises(UserError, match=r'blank\.png: no face found'):
         load_source([folder / 'blank.png'], swapper)
-
-
-@pytest.mark.parametrize('degrees', [0, 30, 60])
-def test_the_angle_to_the_camera(degrees):
-    angle = np.radians(degrees)
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [np.cos(angle), 0, np.sin(angle)],
-        [0, 1, 0],
-        [-np.sin(angle), 0, np.cos(angle)],
-    ]
-    assert sources.turn_degrees(3.0 * matrix) == pytest.approx(degrees, abs=1e-3)
-
-
-def test_a_portrait_looks_at_the_camera_and_is_sharp(portrait_face):
-    assert sources.turn_degrees(portrait_face.pose_matrix) < 25
-    sharp = sources.sharpness(portrait(), portrait_face.landmarks)
-    blurred = cv2.GaussianBlur(portrait(), (0, 0), 3)
-    assert sources.sharpness(blurred, portrait_face.landmarks) < 0.005 < sharp
 
 
 def test_the_bank_has_32_people_unlike_each_other(swapper):

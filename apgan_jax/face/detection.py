@@ -71,11 +71,7 @@ class SmallFaceDetector:
     """
 
     def __init__(self, model_file: Path | None = None) -> None:
-        path = str(YUNET.find(model_file))
-        # OpenCV 5 warns of a setting that it makes itself.
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-        self._network = cv2.FaceDetectorYN.create(path, '', (_SEARCH_WIDTH, 360), _MIN_SCORE)
-        cv2.utils.logging.setLogLevel(level)
+        self._network = create_yunet(_SEARCH_WIDTH, 360, model_file)
 
     def detect(self, frame: np.ndarray) -> np.ndarray:
         """Finds faces in an RGB uint8 frame (h, w, 3): places, float32 (n, 4), the surest first."""
@@ -90,3 +86,21 @@ class SmallFaceDetector:
         surest_first = found[np.argsort(-found[:, 14])]
         enlarged = np.array([width / size[0], height / size[1]] * 2, np.float32)
         return surest_first[:, :4] * enlarged
+
+
+def create_yunet(width: int, height: int, model_file: Path | None = None) -> cv2.FaceDetectorYN:
+    """OpenCV's detector for BGR pictures of one size; a row's last number is its score.
+
+    Args:
+      width, height: of the pictures, pixels.
+      model_file: see `ModelFile.find`.
+
+    Raises:
+      UserError: the model file is missing.
+    """
+    path = str(YUNET.find(model_file))
+    # OpenCV 5 warns of a setting that it makes itself.
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    network = cv2.FaceDetectorYN.create(path, '', (width, height), _MIN_SCORE)
+    cv2.utils.logging.setLogLevel(level)
+    return network

@@ -26,7 +26,7 @@ class ModelFile:
       title: what it is, for messages.
       sha256: of its bytes.
       variable: the environment variable that may name its path.
-      package: the pip package that carries it.
+      package: the pip package that carries it; '' where none does.
       install: the command that brings it.
     """
 
@@ -59,7 +59,8 @@ class ModelFile:
         if os.environ.get(self.variable):
             return [Path(os.environ[self.variable])]
         cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-        return [cache / 'apgan_jax' / self.name, *files_in_package(self.package, self.name)]
+        in_package = files_in_package(self.package, self.name) if self.package else []
+        return [cache / 'apgan_jax' / self.name, *in_package]
 
     def _checked(self, path: Path) -> Path:
         digest = _sha256(path)
