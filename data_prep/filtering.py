@@ -136,7 +136,7 @@ class _Clarity:
             return f'eyes in the dark: {brightness:.2f} < {MIN_EYE_BRIGHTNESS} of the cheeks'
         score = self._score(aligned.crop)
         if score < MIN_SCORE:
-            return f'covered or unclear: score {score:.3f} < {MIN_SCORE}'
+            return f'covered or unclear: {score:.3f} < {MIN_SCORE} of YuNet'
         disagreement = self._disagreement(aligned)
         if disagreement > MAX_DISAGREEMENT:
             return f'unsure landmarks: {disagreement:.2f} > {MAX_DISAGREEMENT} eye distances'
