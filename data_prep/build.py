@@ -373,7 +373,10 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
         '--unique', action='store_true', help='of photos that are nearly the same keep one'
     )
     parser.add_argument(
-        '--rejected', type=Path, metavar='TSV', help="leave out what another build's report lists"
+        '--rejected',
+        type=Path,
+        metavar='TSV',
+        help="leave out what another build's report lists, and people it mostly calls young",
     )
     return parser.parse_known_args(arguments)
 

@@ -17,6 +17,7 @@ from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.landmarks import Face
 from data_prep.age import AGE_NETWORK, AgeNetwork
+from data_prep.sources import LOOKS_YOUNG
 
 MAX_TURN_DEGREES = 40.0
 MIN_SHARPNESS = 0.012
@@ -108,7 +109,7 @@ class FaceFilter:
         if fault is None and self._age:
             years = self._age.years(photo, face.landmarks)
             if years < self._rules.min_age:
-                fault = f'looks young: {years:.1f} < {self._rules.min_age:g} years'
+                fault = f'{LOOKS_YOUNG}: {years:.1f} < {self._rules.min_age:g} years'
         return fault
 
 

@@ -3,11 +3,15 @@
 import csv
 import dataclasses
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from apgan_jax.errors import UserError
 from apgan_jax.image_files import IMAGE_SUFFIXES, is_image
+
+# How reports of photos begin that `filtering` left out for their age.
+LOOKS_YOUNG = 'looks young'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,20 +65,23 @@ def list_photos(
       sources: 'KIND:PATH' each, KIND a key of `IDENTITY_RULES`.
       labels: tab-separated file with the header `file identity`, paths relative to the source.
       exclude: glob patterns of file names to leave out, matched against the relative path.
-      rejected: the report of another build, whose photos are left out.
+      rejected: the report of another build, whose photos are left out, and all photos of people
+        half of whose photos it calls young: who looks a child in one may look grown in another.
 
     Raises:
       UserError: an unknown kind, a missing folder, a malformed label file or report, or no photo
         at all.
     """
     named = read_labels(labels) if labels else {}
-    listed = read_rejected(rejected) if rejected else frozenset()
-    photos = [
-        photo
-        for source in sources
-        for photo in _photos_of(source, named, exclude)
-        if str(photo.path) not in listed
-    ]
+    photos = [photo for source in sources for photo in _photos_of(source, named, exclude)]
+    if rejected:
+        reasons = read_rejected(rejected)
+        young = _young_people(photos, reasons)
+        photos = [
+            photo
+            for photo in photos
+            if str(photo.path) not in reasons and photo.identity not in young
+        ]
     if not photos:
         raise UserError(
             f'{", ".join(sources)}: no photo found; give folders that hold '
@@ -107,13 +114,24 @@ def read_labels(path: Path) -> dict[str, str]:
     return dict(_read_table(path, '--labels', ('file', 'identity')))
 
 
-def read_rejected(path: Path) -> frozenset[str]:
-    """Reads the photos that another build left out, from its rejected.tsv.
+def read_rejected(path: Path) -> dict[str, str]:
+    """Reads the photos that another build left out, with their reasons, from its rejected.tsv.
 
     Raises:
       UserError: the file is missing or not tab-separated with the header `file reason`.
     """
-    return frozenset(file for file, _ in _read_table(path, '--rejected', ('file', 'reason')))
+    return dict(_read_table(path, '--rejected', ('file', 'reason')))
+
+
+def _young_people(photos: Sequence[Photo], reasons: Mapping[str, str]) -> set[str]:
+    """The labels of people of whom a report calls half the photos, or more, young."""
+    shown = Counter(photo.identity for photo in photos)
+    young = Counter(
+        photo.identity
+        for photo in photos
+        if reasons.get(str(photo.path), '').startswith(LOOKS_YOUNG)
+    )
+    return {person for person, count in young.items() if person and 2 * count >= shown[person]}
 
 
 def _read_table(path: Path, option: str, columns: tuple[str, str]) -> list[tuple[str, str]]:

@@ -233,3 +233,21 @@ def test_a_report_without_a_face_is_refused(tmp_path):
         review.sample_rejects(tmp_path / 'rejected.tsv', 10, seed=0)
     with pytest.raises(UserError, match='no such file'):
         review.sample_rejects(tmp_path / 'none.tsv', 10, seed=0)
+
+
+def test_people_half_of_whose_photos_look_young_go_with_all_of_them(tmp_path):
+    names = ['a/1.png', 'a/2.png', 'b/1.png', 'b/2.png', 'b/3.png', 'c.png', 'd.png']
+    write_photos(tmp_path / 'photos', dict.fromkeys(names, blank()))
+    labels = tmp_path / 'labels.tsv'
+    labels.write_text('file\tidentity\n' + ''.join(f'{n}\t{n[0]}\n' for n in names[:5]))
+    report = tmp_path / 'rejected.tsv'
+    rows = [
+        ('a/1.png', f'{sources.LOOKS_YOUNG}: 15.0 < 22 years'),
+        ('b/1.png', f'{sources.LOOKS_YOUNG}: 20 < 22'),
+    ]
+    rows += [('b/2.png', 'blurred: 0.001'), ('c.png', f'{sources.LOOKS_YOUNG}: 12.0 < 22 years')]
+    lines = ''.join(f'{tmp_path / "photos" / name}\t{reason}\n' for name, reason in rows)
+    report.write_text('file\treason\n' + lines)
+    left = sources.list_photos([f'folder:{tmp_path / "photos"}'], labels=labels, rejected=report)
+    # A person's two photos, one of them young; another's three; two without a label.
+    assert [photo.file_name for photo in left] == ['b/3.png', 'd.png']
