@@ -11,7 +11,6 @@ frames with every row that can be had and prints, as its last line, a JSON objec
 """
 
 import argparse
-import itertools
 import json
 import statistics
 import subprocess
@@ -26,7 +25,8 @@ from apgan_jax.metrics.face_area import FaceSequence, place_of
 from apgan_jax.metrics.temporal import TemporalMeter
 from apgan_jax.protocols.clips import FacePairFinder
 from apgan_jax.protocols.frechet_rows import FrechetRows
-from apgan_jax.protocols.people import Galleries, read_crops
+from apgan_jax.protocols.models import SourcePerson
+from apgan_jax.protocols.people import Galleries, person_of, read_person
 from apgan_jax.protocols.pictures import find_clips
 from apgan_jax.protocols.suite import build_suite
 
@@ -65,8 +65,10 @@ def _run_command(arguments: Sequence[str]) -> tuple[float, dict]:
 def _stages(target: Path, swapped: Path, source: Path) -> dict[str, float]:
     suite = build_suite()
     galleries = Galleries(suite.recognisers)
-    galleries.add('source', read_crops([source]))
-    metrics = [*suite.metrics, *galleries.metrics('source', read_crops([source]))]
+    person = SourcePerson.of([source])
+    galleries.add(person.key, person.all_crops())
+    galleries.add(person_of(target), read_person(target))
+    metrics = [*suite.metrics, *galleries.metrics(person.key, person.given_crops(1))]
     times: dict[str, list[float]] = defaultdict(list)
 
     def timed(name: str, function, *values):
@@ -81,8 +83,10 @@ def _stages(target: Path, swapped: Path, source: Path) -> dict[str, float]:
     pairs = clip.pairs()
     with FaceLandmarker(max_faces=4) as landmarker:
         find = FacePairFinder(landmarker)
-        for _ in itertools.repeat(None, _SAMPLE):
-            pair = timed('read', next, pairs)
+        for _ in range(_SAMPLE):
+            pair = timed('read', next, pairs, None)
+            if pair is None:
+                break
             faces = timed('faces', find, pair)
             if faces is None:
                 continue
@@ -92,7 +96,9 @@ def _stages(target: Path, swapped: Path, source: Path) -> dict[str, float]:
             if cut:
                 timed('flow', meter.add, *cut)
             timed('frechet', distances.add, faces)
-    return {name: round(statistics.median(each[_WARM_UP:]), 1) for name, each in times.items()}
+    return {
+        name: round(statistics.median(each[_WARM_UP:] or each), 1) for name, each in times.items()
+    }
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ from faces import brighter, portrait, variations, write_photos
 
 from apgan_jax import cli
 from apgan_jax.inference import provenance
+from benchmarks import evaluation_speed
 
 
 def run(*arguments):
@@ -184,3 +185,15 @@ def test_a_copy_of_the_target_is_not_its_namesake_the_source(clips, tmp_path, ca
     assert run('--target', target, '--swapped', target, '--source', source, '--k', 1) == 0
     found = values(last_json(capsys))
     assert found['identity_retrieval_sface'][0] == 0
+
+
+def test_the_benchmark_times_every_metric(clips, capsys):
+    videos = clips / 'original_sequences' / 'youtube' / 'c23' / 'videos'
+    arguments = ['--target', videos / '001.mp4', '--swapped', videos / '001.mp4']
+    arguments += ['--source', videos / '002.mp4', '--frames', 2]
+    assert evaluation_speed.main([str(argument) for argument in arguments]) == 0
+    result = last_json(capsys)
+    assert result['frames'] == 2
+    assert {'read', 'faces', 'ssim', 'flow', 'identity_retrieval_sface'} <= set(
+        result['ms_a_frame']
+    )
