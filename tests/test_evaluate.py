@@ -187,6 +187,7 @@ def test_a_copy_of_the_target_is_not_its_namesake_the_source(clips, tmp_path, ca
     assert found['identity_retrieval_sface'][0] == 0
 
 
+@pytest.mark.slow
 def test_the_benchmark_times_every_metric(clips, capsys):
     videos = clips / 'original_sequences' / 'youtube' / 'c23' / 'videos'
     arguments = ['--target', videos / '001.mp4', '--swapped', videos / '001.mp4']

@@ -147,6 +147,7 @@ def test_two_processes_compute_the_losses_of_one(one_device):
         assert_same_losses(result, one_device)
 
 
+@pytest.mark.slow
 def test_the_step_of_a_tpu_slice_lowers_for_it_and_compiles_for_sixteen_devices():
     # What is computed does not matter here: no time is spent to make it fast.
     (result,) = run([{'tpu_v4': True}], devices=16, flags='--xla_backend_optimization_level=0')

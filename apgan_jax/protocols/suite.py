@@ -1,6 +1,7 @@
 """Which networks an evaluation has, and the rows that they make; what is missing says why."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,13 +65,13 @@ def build_suite(networks: Sequence[str] = ()) -> Suite:
     given = [_given(name) for name in networks]
     shipped = [
         found.take(Description('identity', 'identity', '', 'higher'), build)
-        for build in (SFace, MobileFaceNet)
+        for build in (SFace, _mobilefacenet)
     ]
     recognisers = [each for each in (*shipped, *given) if isinstance(each, Recogniser)]
     metrics = [
         # First, as those that a user went to fetch: Hopenet above all, which is the paper's.
         *(each for each in given if isinstance(each, Metric)),
-        *found.metrics(_row('dipd', 'DIPD'), lambda: [dipd.dipd_metric(Vgg16(find_vgg16()))]),
+        *found.metrics(_row('dipd', 'DIPD'), lambda: [dipd.dipd_metric(_vgg16(find_vgg16()))]),
         *found.metrics(_row('pose_3ddfa', 'pose and expression distance'), _of_3ddfa),
         *found.metrics(
             _row('pose_mediapipe', 'pose and expression distance'),
@@ -91,6 +92,11 @@ def build_suite(networks: Sequence[str] = ()) -> Suite:
         motion=tuple(found.take(_row('motion', 'motion'), expression.motion_rows) or ()),
         missing=tuple(found.missing),
     )
+
+
+# Reading and compiling them takes seconds: once a process, however many tables it makes.
+_mobilefacenet = functools.cache(MobileFaceNet)
+_vgg16 = functools.cache(Vgg16)
 
 
 class _Found:
