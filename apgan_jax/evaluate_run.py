@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from apgan_jax import checkpointing
 from apgan_jax.bundle import Bundle
 from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.evaluation import load_pairs
@@ -34,10 +33,10 @@ def evaluate_run(
     Raises:
       UserError: no checkpoint, or the data of the protocol is missing.
     """
-    bundle = bundle_of_run(workdir)
+    bundle, config = bundle_of_run(workdir)
     outputs = [workdir / 'evaluation.json', workdir / 'evaluation.md']
     if protocol == OWN_PAIRS:
-        _evaluate_own_pairs(workdir, bundle, outputs)
+        _evaluate_own_pairs(config, bundle, outputs)
         return
     arguments = ['--protocol', protocol, '--output', *map(str, outputs)]
     arguments += ['--root', str(root)] if root else []
@@ -47,8 +46,7 @@ def evaluate_run(
     command.run(parser.parse_args(arguments), lambda _: Swapper(bundle))
 
 
-def _evaluate_own_pairs(workdir: Path, bundle: Bundle, outputs: Sequence[Path]) -> None:
-    config = ConfigDict(checkpointing.restore_for_export(workdir)[2])
+def _evaluate_own_pairs(config: ConfigDict, bundle: Bundle, outputs: Sequence[Path]) -> None:
     pairs = load_pairs(config, open_dataset(Path(config.data_dir)))
     report, rows = photos.report_on(
         lambda _: photos.faces_of_records(pairs), [Swapper(bundle)], build_suite()

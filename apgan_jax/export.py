@@ -51,13 +51,14 @@ def export(
     return bundle
 
 
-def bundle_of_run(workdir: Path) -> Bundle:
-    """The latest checkpoint's generator as a bundle that is in memory only.
+def bundle_of_run(workdir: Path) -> tuple[Bundle, ConfigDict]:
+    """The latest checkpoint's generator as a bundle that is in memory only, and the run's config.
 
     Raises:
       UserError: no checkpoint.
     """
-    return _bundle(checkpointing.restore_for_export(workdir), {'name': Path(workdir).name})
+    checkpoint = checkpointing.restore_for_export(workdir)
+    return _bundle(checkpoint, {'name': Path(workdir).name}), ConfigDict(checkpoint[2])
 
 
 def _bundle(checkpoint: tuple[Any, CropSpec, dict[str, Any], int], card: dict[str, Any]) -> Bundle:

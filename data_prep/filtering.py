@@ -6,8 +6,6 @@ what they miss stands in docs/training-notes.md.
 """
 
 import dataclasses
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
@@ -67,7 +65,7 @@ class FaceRules:
 ANY_FACE = FaceRules()
 
 
-class FaceFilter:
+class FaceFilter(landmarks.Closing):
     """Applies `FaceRules`; a context manager.
 
     Args:
@@ -81,17 +79,6 @@ class FaceFilter:
         self._rules = rules
         self._clarity = _Clarity() if rules.clear else None
         self._age = AgeNetwork() if rules.min_age > 0 else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Frees MediaPipe."""

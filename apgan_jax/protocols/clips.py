@@ -15,6 +15,7 @@ import numpy as np
 
 from apgan_jax.face import alignment, landmarks
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.inference.sources import MAX_FACES
 from apgan_jax.metrics.expression import MotionCorrelation
 from apgan_jax.metrics.face_area import FaceSequence, place_of
 from apgan_jax.metrics.metric import FacePair, Metric, SeenFace
@@ -33,7 +34,6 @@ PROTOCOL = (
     'of every third frame of a clip',
 )
 FRECHET_EVERY = 3
-_MAX_FACES = 4
 # Frames after which a lost face is given up for the largest there is then.
 _PATIENCE = 25
 
@@ -60,11 +60,11 @@ class FacePairFinder:
         if face is None:
             return None
         found = _in_place_of(face, self._landmarker.detect(pair.swapped))
-        crop_from_frame = alignment.estimate_crop_from_frame(face.five_points, CROP_SPEC)
+        crop_from_frame = _crop_from_frame(face)
         return FacePair(
-            target=_align(pair.target, face),
+            target=_cut(pair.target, face, crop_from_frame),
             in_place=alignment.warp_to_crop(pair.swapped, crop_from_frame, CROP_SPEC.size),
-            swapped=_align(pair.swapped, found) if found else None,
+            swapped=_cut(pair.swapped, found, _crop_from_frame(found)) if found else None,
         )
 
     def _choose(self, faces: Sequence[landmarks.Face]) -> landmarks.Face | None:
@@ -94,8 +94,11 @@ def _in_place_of(
     return nearest if distance(nearest) < face.width / 2 else None
 
 
-def _align(picture: np.ndarray, face: landmarks.Face) -> SeenFace:
-    crop_from_frame = alignment.estimate_crop_from_frame(face.five_points, CROP_SPEC)
+def _crop_from_frame(face: landmarks.Face) -> np.ndarray:
+    return alignment.estimate_crop_from_frame(face.five_points, CROP_SPEC)
+
+
+def _cut(picture: np.ndarray, face: landmarks.Face, crop_from_frame: np.ndarray) -> SeenFace:
     return SeenFace(
         crop=alignment.warp_to_crop(picture, crop_from_frame, CROP_SPEC.size),
         landmarks=alignment.transform_points(crop_from_frame, face.landmarks),
@@ -161,7 +164,7 @@ class ClipEvaluator:
         series: Series = defaultdict(list)
         motion = MotionCorrelation()
         sequence, meter = FaceSequence(), TemporalMeter(self._suite.flow)
-        with landmarks.FaceLandmarker(max_faces=_MAX_FACES) as landmarker:
+        with landmarks.FaceLandmarker(max_faces=MAX_FACES) as landmarker:
             find = FacePairFinder(landmarker, follows=clip.is_sequence)
             for number, pair in enumerate(itertools.islice(clip.pairs(), limit)):
                 faces = find(pair)

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.metric import Metric
-from apgan_jax.protocols.table import Value
-
-_HASH_DIGITS = 12
+from apgan_jax.protocols.table import Value, short_hash
 
 
 def bundle_names(swappers: Sequence[Swapper]) -> list[str]:
@@ -17,7 +15,7 @@ def bundle_names(swappers: Sequence[Swapper]) -> list[str]:
     return [
         each.bundle.name
         if count[each.bundle.name] == 1
-        else f'{each.bundle.name} {each.bundle.sha256[:_HASH_DIGITS]}'
+        else f'{each.bundle.name} {short_hash(each.bundle.sha256)}'
         for each in swappers
     ]
 
@@ -54,6 +52,6 @@ def _line(name: str, swapper: Swapper) -> str:
         f'crop {bundle.crop_spec.size} px',
         f'trained with {bundle.identity_encoder.kind}',
         *([f'{steps} steps'] if steps else []),
-        f'sha256 {bundle.sha256[:_HASH_DIGITS]}' if bundle.sha256 else 'not exported yet',
+        f'sha256 {short_hash(bundle.sha256)}' if bundle.sha256 else 'not exported yet',
     ]
     return f'bundle {name}: {", ".join(parts)}'

@@ -58,7 +58,7 @@ def frechet_key(network: FeatureNetwork) -> str:
     """The key of a row; FID is the one on Inception's features alone."""
     if isinstance(network, Inception):
         return 'fid'
-    return 'frechet_' + ''.join(c if c.isalnum() else '_' for c in network.info.name.lower())
+    return f'frechet_{network.info.key}'
 
 
 def describe(network: FeatureNetwork) -> Description:

@@ -27,6 +27,7 @@ from apgan_jax.face.alignment import CropSpec
 from apgan_jax.image_files import is_image, read_image, write_image
 from apgan_jax.images import image_grid
 from apgan_jax.inference import provenance
+from apgan_jax.inference.sources import MAX_FACES
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.identity import identity_discrepancy, mean_match_score
 from apgan_jax.metrics.metric import Description, FacePair, Metric, SeenFace
@@ -45,7 +46,6 @@ _HELDOUT = Path('faces') / 'celeba_heldout'
 _SHEET_PAIRS = 12
 # Of the pairs of LFW and CelebA-HQ.
 _SEED = 0
-_MAX_FACES = 4
 # A source's own boundary map, landmarks and place are of no use.
 _NOWHERE = (np.zeros((0, 0, 3), np.uint8), np.zeros((0, 2), np.float32), np.eye(2, 3))
 _SUMMARY = {
@@ -234,7 +234,7 @@ def read_faces(wanted: PhotoPairs, spec: CropSpec) -> Faces:
       UserError: a photo is unreadable, or no pair is left.
     """
     faces: list[AlignedFace | None] = []
-    with landmarks.FaceLandmarker(max_faces=_MAX_FACES, expressions=False) as landmarker:
+    with landmarks.FaceLandmarker(max_faces=MAX_FACES, expressions=False) as landmarker:
         for photo in tqdm(wanted.photos, desc='read', unit='photo', disable=None, leave=False):
             picture = read_image(photo.path)
             face = landmarks.largest(landmarker.detect(picture))

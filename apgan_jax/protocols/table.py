@@ -147,6 +147,11 @@ class Table:
         return list(dict.fromkeys(notes))
 
 
+def short_hash(sha256: str) -> str:
+    """As much of a hash as a table shows."""
+    return sha256[:_HASH_DIGITS]
+
+
 def _number(mean: float | None) -> str:
     return _NOTHING if mean is None else f'{mean:.3f}'
 
@@ -157,7 +162,7 @@ def _network(what: Description) -> str:
         return ''
     if not network.sha256:
         return network.name
-    return f'{network.name}, {network.file_name} {network.sha256[:_HASH_DIGITS]}'
+    return f'{network.name}, {network.file_name} {short_hash(network.sha256)}'
 
 
 def _row_fields(row: Row, columns: Sequence[str]) -> dict[str, Any]:
