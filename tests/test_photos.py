@@ -86,6 +86,10 @@ def test_report_has_the_rows_of_its_protocol_and_the_summary(lfw, tiny_bundle, s
     assert not keys['mean_match_score_sface'].values[0].reason
     assert [row['k'] for row in rows] == [1, 2]
     assert rows[0]['ssim'] == pytest.approx(keys['ssim'].values[0].mean, abs=1e-4)
+    # 3DDFA_V2 is not shipped: without it there is neither number nor row, but its place.
+    expression = keys.get('expression_3ddfa')
+    mean = expression and expression.values[0].mean
+    assert rows[0]['expression_3ddfa'] == (mean and pytest.approx(mean, abs=1e-4))
     assert (tmp_path / 'sheet.png').is_file()
 
 

@@ -55,6 +55,7 @@ _SUMMARY = {
     'mobilefacenet_source': 'source_similarity_mobilefacenet',
     'mobilefacenet_target': 'target_similarity_mobilefacenet',
     'pose_degrees': 'pose_3ddfa',
+    'expression_3ddfa': 'expression_3ddfa',
     'ssim': 'ssim',
 }
 _PROTOCOL = (
