@@ -9,6 +9,7 @@ from apgan_jax.image_files import write_image
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.protocols import photos
 from apgan_jax.protocols.suite import build_suite
+from benchmarks import heldout_limits
 
 
 @pytest.fixture(scope='module')
@@ -106,3 +107,16 @@ def test_every_k_is_checked_before_the_first_is_measured(lfw, tiny_bundle, suite
         photos.report_on(
             lambda spec: photos.read_faces(wanted, spec), [Swapper(tiny_bundle)], suite, ks=[1, 3]
         )
+
+
+def test_the_ends_of_the_scales(lfw):
+    faces = photos.read_faces(photos.lfw_pairs(lfw, 3), CropSpec(size=64))
+    rows = heldout_limits.limits(faces)
+    assert rows['source'].keys() == {
+        f'{row}_{network}'
+        for row in ('identity_retrieval', 'target_similarity')
+        for network in ('sface', 'mobilefacenet')
+    }
+    assert 0.3 < rows['other_photo']['source_similarity_sface'] < 1
+    blurred = [rows[f'blur_{sigma:g}']['ssim'] for sigma in heldout_limits.BLURS]
+    assert 1 > blurred[0] > blurred[1] > blurred[2]
