@@ -180,12 +180,17 @@ def test_a_part_of_a_clip(tiny_bundle_file, tmp_path):
 def test_a_folder_of_images(tiny_bundle_file, tmp_path, capsys):
     photos = {'a.png': portrait(), 'b.jpg': head(), 'c.png': blank(), 'd.webp': head()}
     folder, output = write_photos(tmp_path / 'in', photos), tmp_path / 'out'
-    assert run(tiny_bundle_file, 'swap', folder, output) == 0
+    sheet = tmp_path / 'sheet.png'
+    assert run(tiny_bundle_file, 'swap', folder, output, '--contact-sheet', sheet) == 0
     assert '3 faces swapped in 4 frames' in capsys.readouterr().out
     assert sorted(path.name for path in output.iterdir()) == ['a.png', 'b.jpg', 'c.png', 'd.png']
     assert (output / 'c.png').read_bytes() == (folder / 'c.png').read_bytes()
     for name in ('a.png', 'b.jpg', 'd.png'):
         assert provenance.verify(output / name).state == 'trusted'
+    assert provenance.verify(sheet).state == 'trusted'
+    # Two rows of four pictures, 320 px wide; the one without a face stands there unchanged.
+    before, after = read_image(sheet).reshape(2, -1, 4, 320, 3)
+    assert (before == after).all(axis=(0, 2, 3)).tolist() == [False, False, True, False]
 
 
 @pytest.mark.parametrize('face', ['largest', '1', 'all'])

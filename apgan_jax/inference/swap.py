@@ -172,11 +172,12 @@ def check_sheet(target: Path | str) -> None:
     """Refuses a contact sheet of what cannot be looked at twice.
 
     Raises:
-      UserError: the target is a camera or a folder.
+      UserError: the target is a camera.
     """
-    if is_camera(target) or is_folder(target):
+    if is_camera(target):
         raise UserError(
-            f'--contact-sheet with --target {target}: is for photos and video files; leave it out'
+            f'--contact-sheet with --target {target}: a camera cannot be looked at twice; leave it '
+            'out'
         )
 
 
