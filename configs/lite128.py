@@ -28,7 +28,8 @@ def get_config() -> ConfigDict:
     config.generator.skip_resolutions = (4, 8, 16, 32, 64, 128)
     config.generator.pe_hidden = 16
     config.loss.identity_weight = 20.0
-    config.optimizer.generator_learning_rate = 3e-4
+    # Twice lite64's: farthest in equally many steps (docs/training-notes.md).
+    config.optimizer.generator_learning_rate = 6e-4
     config.optimizer.discriminator_learning_rate = 2e-4
     config.optimizer.decay_steps = 5_000
     return config
