@@ -2,7 +2,8 @@
 # make setup-dev        the same and what tests and evaluation need
 # make setup-benchmark  the same and PyTorch, for the speed comparisons
 # make demo             a swapped clip and a few training steps, in out/demo
-# make test             the tests that CI runs; test-slow: the others; lint: ruff and mypy
+# make test             the tests that CI runs, two files at a time; test-slow: the others
+# make lint             checks by ruff and mypy
 # make clean            removes what builds, checks and the demo left; distclean: .venv as well
 #
 # Needs Python 3.11 or 3.12; `make setup PYTHON=/path/to/python` names one. What is installed is
@@ -26,7 +27,7 @@ demo: setup
 	$(BIN)/python -m apgan_jax.demo --output out/demo
 
 test: setup-dev
-	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile $(PYTEST_FLAGS)
 
 test-slow: setup-dev
 	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)
