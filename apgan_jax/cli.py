@@ -167,11 +167,9 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
         )
     print('\n'.join([f'{options.output}: {report.lines()[0]}', *report.lines()[1:]]))
     if options.contact_sheet:
-        target, output = Path(options.target), options.output
-        is_folder = swap.is_folder(target)
         write_contact_sheet(
-            swap.folder_images(target) if is_folder else target,
-            swap.folder_images(output) if is_folder else output,
+            Path(options.target),
+            options.output,
             options.contact_sheet,
             model_name=swapper.bundle.name,
             bundle_sha256=swapper.bundle.sha256,

@@ -18,6 +18,11 @@ def is_image(path: Path) -> bool:
     return Path(path).suffix.lower() in IMAGE_SUFFIXES
 
 
+def images_in(folder: Path) -> list[Path]:
+    """The photos of a folder, by name."""
+    return sorted(path for path in folder.iterdir() if is_image(path))
+
+
 def decode_image(data: bytes) -> np.ndarray | None:
     """Decodes an image file's bytes to RGB uint8 (h, w, 3), upright by its EXIF orientation.
 

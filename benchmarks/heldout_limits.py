@@ -24,9 +24,8 @@ from tqdm import tqdm
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.metrics.metric import FacePair, SeenFace
-from apgan_jax.protocols.people import Galleries
-from apgan_jax.protocols.photos import Faces, heldout_pairs, read_faces
+from apgan_jax.metrics.metric import SeenFace
+from apgan_jax.protocols.photos import Faces, galleries_of, heldout_pairs, pair_in_place, read_faces
 from apgan_jax.protocols.suite import build_suite
 
 BLURS = (0.5, 1.0, 2.0)
@@ -55,17 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def limits(faces: Faces) -> dict[str, dict[str, float]]:
     """Means over the pairs by kind of picture and row; see the module."""
     suite = build_suite()
-    galleries = Galleries(suite.recognisers)
-    for face, person in zip(faces.faces, faces.people, strict=True):
-        if face is not None:
-            galleries.add(person, face.crop[None])
+    galleries = galleries_of(faces, suite.recognisers)
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for source, target in tqdm(faces.pairs, unit='pair', disable=None):
         identity = galleries.metrics(faces.people[source], faces[source].crop[None])
         seen = SeenFace(faces[target].crop, faces[target].landmarks)
         for name, crop in _pictures(faces, source, target):
-            # As if it were a swapped face, in the target's place.
-            pair = FacePair(target=seen, in_place=crop, swapped=SeenFace(crop, seen.landmarks))
+            pair = pair_in_place(seen, crop)
             for metric in (*identity, *suite.metrics):
                 if not metric.key.startswith(_ROWS[name.partition('_')[0]]):
                     continue

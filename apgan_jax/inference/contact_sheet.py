@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from apgan_jax.image_files import is_image, read_image, write_image
+from apgan_jax.image_files import images_in, is_image, read_image, write_image
 from apgan_jax.images import image_grid
 from apgan_jax.inference import provenance
 from apgan_jax.inference.sampling import sample_frames
@@ -28,7 +28,7 @@ def write_contact_sheet(
     """Writes and marks a contact sheet.
 
     Args:
-      target: photo, video, or the pictures of a sequence.
+      target: photo, video, folder of photos, or the pictures of a sequence.
       swapped: what became of it.
       output: PNG or JPEG; one that exists is replaced.
       model_name: of the model that swapped.
@@ -37,6 +37,7 @@ def write_contact_sheet(
       start: of the part of the target that was swapped, seconds; None: its beginning.
       end: likewise.
     """
+    target, swapped = _files(target), _files(swapped)
     rows = [_frames(target, columns, start, end), _frames(swapped, columns)]
     columns = min(map(len, rows))
     thumbnails = [[_thumbnail(frame) for frame in row[:columns]] for row in rows]
@@ -47,6 +48,10 @@ def write_contact_sheet(
         output, parent=parent, model_name=model_name, bundle_sha256=bundle_sha256
     ) as unsigned:
         write_image(unsigned, sheet)
+
+
+def _files(source: Path | Sequence[Path]) -> Path | Sequence[Path]:
+    return images_in(source) if isinstance(source, Path) and source.is_dir() else source
 
 
 def _frames(

@@ -12,7 +12,7 @@ import numpy as np
 from apgan_jax.errors import UserError
 from apgan_jax.face import blending, landmarks
 from apgan_jax.face.tracking import FaceTracker, TrackedFace
-from apgan_jax.image_files import is_image, read_image, write_image
+from apgan_jax.image_files import images_in, is_image, read_image, write_image
 from apgan_jax.inference import provenance
 from apgan_jax.inference.background import in_background
 from apgan_jax.inference.casting import Embed
@@ -188,7 +188,7 @@ def count_frames(target: Path | str, how: Output) -> int | None:
       UserError: the target cannot be read.
     """
     if is_folder(target):
-        return len(folder_images(Path(target)))
+        return len(images_in(Path(target)))
     if is_camera(target):
         return None
     if _is_photo(target):
@@ -205,7 +205,7 @@ def _fitting(target: Path | str) -> tuple[str, ...]:
 
 
 def _check_folder(target: Path, output: Path) -> None:
-    if not folder_images(target):
+    if not images_in(target):
         raise UserError(f'--target {target}: holds no image; give a folder of photos or frames')
     if output.exists():
         raise UserError(f'--output {output}: exists already; choose a name for a new folder')
@@ -218,11 +218,6 @@ def is_folder(target: Path | str) -> bool:
 
 def _is_photo(target: Path | str) -> bool:
     return not is_camera(target) and is_image(Path(target))
-
-
-def folder_images(folder: Path) -> list[Path]:
-    """The images of a folder by name."""
-    return sorted(path for path in folder.iterdir() if is_image(path))
 
 
 def swap_file(
@@ -330,7 +325,7 @@ def _swap_folder(
     counts = FaceCounts()
     output.mkdir()
     with _photo_landmarker() as landmarker:
-        for path in folder_images(folder):
+        for path in images_in(folder):
             photo = read_image(path)
             faces = _find_faces(photo, landmarker)
             if faces:

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from apgan_jax.errors import UserError
-from apgan_jax.image_files import is_image
+from apgan_jax.image_files import images_in, is_image
 from apgan_jax.inference.jobs import swap_job
 from apgan_jax.inference.sources import read_source_pictures, usable
 from apgan_jax.inference.swap import Output, count_frames, swap_file
@@ -17,7 +17,7 @@ from apgan_jax.inference.swapper import Swapper
 from apgan_jax.inference.video import probe
 from apgan_jax.protocols.clips import CROP_SPEC
 from apgan_jax.protocols.evaluation import Swap
-from apgan_jax.protocols.people import Galleries, crops_of, person_of, photos_of, read_person
+from apgan_jax.protocols.people import Galleries, crops_of, person_of, read_person
 from apgan_jax.protocols.pictures import Clip
 
 
@@ -51,7 +51,7 @@ class SourcePerson:
             if not path.exists():
                 raise UserError(f'--source {path}: no such file or folder')
         if len(paths) == 1 and paths[0].is_dir():
-            if not (photos := photos_of(paths[0])):
+            if not (photos := images_in(paths[0])):
                 raise UserError(f'--source {paths[0]}: holds no photos; give a folder of them')
             return cls(paths[0].name, tuple(photos))
         if len(paths) > 1 and not all(map(is_image, paths)):

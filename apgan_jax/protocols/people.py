@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.image_files import is_image
+from apgan_jax.image_files import images_in, is_image
 from apgan_jax.inference.sources import SourcePicture, read_source_pictures
 from apgan_jax.metrics.gallery import Gallery, identity_retrieval
 from apgan_jax.metrics.identity import (
@@ -46,7 +46,7 @@ def read_person(path: Path, *, frames: int = GALLERY_FRAMES) -> np.ndarray:
       UserError: a file cannot be read.
     """
     if path.is_dir():
-        return crops_of(read_source_pictures(photos_of(path), CROP_SPEC))
+        return crops_of(read_source_pictures(images_in(path), CROP_SPEC))
     if is_image(path):
         return crops_of(read_source_pictures([path], CROP_SPEC))
     return crops_of(read_source_pictures([path], CROP_SPEC, video_frames=2 * frames)[1::2])
@@ -56,11 +56,6 @@ def crops_of(pictures: Iterable[SourcePicture]) -> np.ndarray:
     """RGB uint8 (n, 256, 256, 3) of those that show a face."""
     crops = [picture.crop for picture in pictures if picture.crop is not None]
     return np.array(crops, np.uint8).reshape(-1, CROP_SPEC.size, CROP_SPEC.size, 3)
-
-
-def photos_of(folder: Path) -> list[Path]:
-    """Photos in a folder, by name."""
-    return sorted(path for path in folder.iterdir() if is_image(path))
 
 
 def people_of(paths: Iterable[Path]) -> list[Path]:
@@ -74,7 +69,7 @@ def people_of(paths: Iterable[Path]) -> list[Path]:
         if not path.exists():
             raise UserError(f'--gallery {path}: no such file or folder')
         videos = sorted(filter(is_video, path.iterdir())) if path.is_dir() else [path]
-        if not videos and not photos_of(path):
+        if not videos and not images_in(path):
             raise UserError(f'--gallery {path}: holds neither photos nor videos')
         people += videos or [path]
     return people

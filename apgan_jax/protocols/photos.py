@@ -24,12 +24,12 @@ from apgan_jax.evaluation import EvaluationPairs
 from apgan_jax.face import landmarks
 from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.image_files import is_image, read_image, write_image
+from apgan_jax.image_files import images_in, read_image, write_image
 from apgan_jax.images import image_grid
 from apgan_jax.inference import provenance
 from apgan_jax.inference.sources import MAX_FACES
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.metrics.identity import identity_discrepancy, mean_match_score
+from apgan_jax.metrics.identity import Recogniser, identity_discrepancy, mean_match_score
 from apgan_jax.metrics.metric import Description, FacePair, Metric, SeenFace
 from apgan_jax.metrics.networks import data_folder
 from apgan_jax.protocols.columns import bundle_lines, bundle_names, with_warnings
@@ -139,7 +139,7 @@ def celebahq_pairs(root: Path, count: int = DEFAULT_PAIRS) -> PhotoPairs:
     Raises:
       UserError: the folder has no photos.
     """
-    photos = [Photo(path, path.stem) for path in sorted(_folder(root).iterdir()) if is_image(path)]
+    photos = [Photo(path, path.stem) for path in images_in(_folder(root))]
     if not photos:
         raise UserError(f'--root {root}: holds no photos; give the folder of the images')
     return _seeded_pairs('celebahq', photos, count)
@@ -305,10 +305,7 @@ def evaluate_faces(faces: Faces, swapper: Swapper, suite: Suite, *, k: int = 1) 
       UserError: a source has fewer than k faces.
     """
     sources = _sources(faces, k)
-    galleries = Galleries(suite.recognisers)
-    for face, person in zip(faces.faces, faces.people, strict=True):
-        if face is not None:
-            galleries.add(person, face.crop[None])
+    galleries = galleries_of(faces, suite.recognisers)
     series: dict[str, list[float | None]] = defaultdict(list)
     rows: dict[str, Metric] = {}
     distances = FrechetRows(suite.feature_networks)
@@ -331,6 +328,15 @@ def evaluate_faces(faces: Faces, swapper: Swapper, suite: Suite, *, k: int = 1) 
         pairs=len(tasks),
         pictures=[np.stack(row) for row in zip(*pictures, strict=True)],
     )
+
+
+def galleries_of(faces: Faces, recognisers: Sequence[Recogniser]) -> Galleries:
+    """Galleries of all faces."""
+    galleries = Galleries(recognisers)
+    for face, person in zip(faces.faces, faces.people, strict=True):
+        if face is not None:
+            galleries.add(person, face.crop[None])
+    return galleries
 
 
 def report_on(
@@ -445,12 +451,15 @@ def _swap(swapper: Swapper, faces: Faces, own: Sequence[int], target: int) -> Fa
     face = faces[target]
     identity = swapper.embed_source([faces[number].crop for number in own])
     swapped = swapper.swap(face.crop[None], face.boundary_map[None], identity)[0]
-    # Where the target's face was: the generator keeps the place, and eq. 13 comes later.
-    return FacePair(
-        target=SeenFace(face.crop, face.landmarks),
-        in_place=swapped,
-        swapped=SeenFace(swapped, face.landmarks),
-    )
+    return pair_in_place(SeenFace(face.crop, face.landmarks), swapped)
+
+
+def pair_in_place(target: SeenFace, swapped: np.ndarray) -> FacePair:
+    """A target and a crop (size, size, 3) whose face is where the target's was.
+
+    The generator keeps the place, and eq. 13 comes later.
+    """
+    return FacePair(target, in_place=swapped, swapped=SeenFace(swapped, target.landmarks))
 
 
 def _mean(numbers: Iterable[float | None]) -> Value:
