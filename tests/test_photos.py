@@ -1,15 +1,21 @@
 """Photo protocols: which pairs, and what a model of random weights gets for them."""
 
+import os
+
+import numpy as np
 import pytest
 from faces import blank, variations, write_photos
 
+from apgan_jax.bundle import SHIPPED_BUNDLE, load_bundle
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.image_files import write_image
 from apgan_jax.inference.swapper import Swapper
+from apgan_jax.metrics.networks import data_folder
+from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator
 from apgan_jax.protocols import photos
 from apgan_jax.protocols.suite import build_suite
-from benchmarks import heldout_limits
+from benchmarks import heldout_limits, pose_error
 
 
 @pytest.fixture(scope='module')
@@ -120,3 +126,27 @@ def test_the_ends_of_the_scales(lfw):
     assert 0.3 < rows['other_photo']['source_similarity_sface'] < 1
     blurred = [rows[f'blur_{sigma:g}']['ssim'] for sigma in heldout_limits.BLURS]
     assert 1 > blurred[0] > blurred[1] > blurred[2]
+
+
+def test_where_pose_errors_come_from():
+    rng = np.random.default_rng(0)
+    targets = rng.uniform(-35, 35, (200, 3))
+    turned = targets * [0.7, 0.5, 1.0] + [1.0, -2.0, 0.0]
+    row = pose_error.summary(targets, turned)
+    assert row['slope'] == {'yaw': 0.7, 'pitch': 0.5, 'roll': 1.0}
+    assert row['by_yaw'].keys() == {'0-10', '10-20', '20-30', '30-90'}
+    assert row['by_yaw']['30-90'] > row['by_yaw']['0-10']
+    distance = np.hypot(0.3 * targets[:, 0] - 1.0, 0.5 * targets[:, 1] + 2.0)
+    assert row['degrees']['mean'] == pytest.approx(distance.mean(), abs=1e-3)
+    assert row['degrees']['0.5'] == pytest.approx(np.median(distance), abs=1e-3)
+
+
+def test_pose_errors_of_a_bundle(lfw):
+    if not os.environ.get('APGAN_DATA'):
+        pytest.skip('APGAN_DATA is unset: the weights of 3DDFA_V2 are not there')
+    swapper = Swapper(load_bundle(SHIPPED_BUNDLE))
+    faces = photos.read_faces(photos.lfw_pairs(lfw, 2), swapper.bundle.crop_spec)
+    estimator = PoseEstimator(data_folder() / WEIGHTS)
+    targets, swapped = pose_error.angles_of(faces, swapper, estimator)
+    assert targets.shape == swapped.shape == (2, 3)
+    assert np.abs(targets - swapped).max() < 30

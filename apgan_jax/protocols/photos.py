@@ -312,7 +312,7 @@ def evaluate_faces(faces: Faces, swapper: Swapper, suite: Suite, *, k: int = 1) 
     pictures: list[tuple[np.ndarray, ...]] = []
     tasks = list(zip(sources, (target for _, target in faces.pairs), strict=True))
     for own, target in tqdm(tasks, desc=f'{faces.name}, k = {k}', unit='pair', disable=None):
-        pair = _swap(swapper, faces, own, target)
+        pair = swap_in_place(swapper, faces, own, target)
         identity = _identity_metrics(galleries, faces, own)
         rows = {row.key: row for row in identity} | rows
         for metric in (*identity, *suite.metrics):
@@ -447,7 +447,15 @@ def _source(faces: Faces, source: int, k: int) -> list[int]:
     return own[:k]
 
 
-def _swap(swapper: Swapper, faces: Faces, own: Sequence[int], target: int) -> FacePair:
+def swap_in_place(swapper: Swapper, faces: Faces, own: Sequence[int], target: int) -> FacePair:
+    """A target and what the generator makes of it, before blending.
+
+    Args:
+      swapper: the model.
+      faces: aligned as the model wants them.
+      own: numbers of the faces that give the identity.
+      target: number of the face that gets it.
+    """
     face = faces[target]
     identity = swapper.embed_source([faces[number].crop for number in own])
     swapped = swapper.swap(face.crop[None], face.boundary_map[None], identity)[0]
