@@ -1,6 +1,7 @@
 """From a config's fields to the objects that train: the only reader of configs beside the loop."""
 
 import operator
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from apgan_jax.losses import ADVERSARIAL_KINDS, LossWeights
 from apgan_jax.models.discriminator import MultiScaleDiscriminator
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import load_identity_encoder
+from apgan_jax.models.landmark_reader import SHIPPED, LandmarkReader
 from apgan_jax.train_step import TrainingModel
 
 _DTYPES = ('float32', 'bfloat16')
@@ -87,11 +89,20 @@ def build_model(config: ConfigDict) -> TrainingModel:
             occlusion=loss.occlusion_weight,
             style=loss.style_weight,
             different_reconstruction=loss.different_reconstruction_weight,
+            landmarks=loss.landmark_weight,
         ),
         adversarial_kind=loss.adversarial_kind,
         ema_decay=optimizer.ema_decay,
         accumulation_steps=config.accumulation_steps,
+        landmark_reader=_landmark_reader(config),
     )
+
+
+def _landmark_reader(config: ConfigDict) -> LandmarkReader | None:
+    loss = config.loss
+    if not loss.landmark_weight:
+        return None
+    return LandmarkReader.load(Path(loss.landmark_reader_path or SHIPPED))
 
 
 def build_generator(config: ConfigDict) -> Generator:

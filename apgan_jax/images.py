@@ -53,20 +53,35 @@ def arcface_window(head_crop: jax.Array) -> jax.Array:
     Returns:
       float32 (n, 112, 112, 3), the same range of values.
     """
-    size = head_crop.shape[1]
-    left, top, right, bottom = ARCFACE_WINDOW
-    rows = _resize_matrix(size, top, bottom)
-    columns = _resize_matrix(size, left, right)
+    return resize_window(head_crop, ARCFACE_WINDOW, ARCFACE_SIZE)
+
+
+def resize_window(
+    image: jax.Array, window: tuple[float, float, float, float], size: int
+) -> jax.Array:
+    """A part of square pictures, linearly resized, differentiable; antialiased where it shrinks.
+
+    Args:
+      image: float (n, h, h, c).
+      window: left, top, right and bottom, in parts of the pictures' size.
+      size: height and width of the result, pixels.
+
+    Returns:
+      float32 (n, size, size, c).
+    """
+    left, top, right, bottom = window
+    rows = _resize_matrix(image.shape[1], top, bottom, size)
+    columns = _resize_matrix(image.shape[1], left, right, size)
     # Rows first: for crops under 112 px that is the cheaper order.
-    tall = jnp.einsum('oh,nhwc->nowc', rows, head_crop.astype(jnp.float32))
+    tall = jnp.einsum('oh,nhwc->nowc', rows, image.astype(jnp.float32))
     return jnp.einsum('pw,nowc->nopc', columns, tall)
 
 
 @functools.cache
-def _resize_matrix(size: int, start: float, stop: float) -> np.ndarray:
-    """Linear interpolation of [start, stop] of `size` samples at 112 places, (112, size)."""
-    scale = ARCFACE_SIZE / ((stop - start) * size)
-    centres = start * size + (np.arange(ARCFACE_SIZE) + 0.5) / scale
+def _resize_matrix(size: int, start: float, stop: float, new_size: int) -> np.ndarray:
+    """Linear interpolation of [start, stop] of `size` samples at `new_size` places, a matrix."""
+    scale = new_size / ((stop - start) * size)
+    centres = start * size + (np.arange(new_size) + 0.5) / scale
     support = max(1.0, 1.0 / scale)
     distance = np.abs(centres[:, None] - (np.arange(size) + 0.5)) / support
     weights = np.maximum(0.0, 1.0 - distance)

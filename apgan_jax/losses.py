@@ -1,7 +1,7 @@
 """The paper's losses (section III-C), one pure function a term, float32 before any mean.
 
 Terms over several discriminators take one entry a scale. Means over the batch stand for the
-expectations; everything else follows the equations.
+expectations; everything else follows the equations. One term is not the paper's: `landmark_loss`.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ ADVERSARIAL_KINDS = ('bce', 'hinge', 'lsgan')
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """Eq. 11's weights and eq. 7's lambda_1, with the paper's values."""
+    """Eq. 11's weights and eq. 7's lambda_1, with the paper's values; `landmarks` is not its."""
 
     adversarial: float = 2.0
     identity: float = 10.0
@@ -23,6 +23,7 @@ class LossWeights:
     occlusion: float = 1.0
     style: float = 3.0
     different_reconstruction: float = 0.1
+    landmarks: float = 0.0
 
 
 def discriminator_loss(
@@ -104,6 +105,20 @@ def reconstruction_loss(
     """
     error = jnp.square(_float32(swapped) - _float32(target)).mean(axis=(1, 2, 3))
     return jnp.mean(error * jnp.where(same_image, 1.0, different_weight))
+
+
+def landmark_loss(*, swapped_landmarks: jax.Array, target_landmarks: jax.Array) -> jax.Array:
+    """Mean squared distance of landmarks: pose and expression of the target, kept by measure.
+
+    Args:
+      swapped_landmarks: (n, points, 2), in parts of the crop's size.
+      target_landmarks: the same of the target, read in the same way.
+
+    Returns:
+      A number, in squares of one per cent of the crop's size.
+    """
+    distance = _float32(swapped_landmarks) - _float32(target_landmarks)
+    return 1e4 * jnp.mean(jnp.sum(jnp.square(distance), axis=-1))
 
 
 def occlusion_perceptual_loss(

@@ -24,6 +24,7 @@ from apgan_jax.models import spectral_norm
 from apgan_jax.models.discriminator import MultiScaleDiscriminator, ScaleOutput
 from apgan_jax.models.generator import Generator, generate
 from apgan_jax.models.identity import IdentityEmbedding, IdentityEncoder
+from apgan_jax.models.landmark_reader import LandmarkReader
 
 Batch = dict[str, jax.Array]
 
@@ -56,6 +57,7 @@ class TrainingModel:
       ema_decay: of the generator.
       accumulation_steps: parts that a batch goes through the networks in; a part needs its share of
         the activations' memory, and gradients and losses are means over the whole batch.
+      landmark_reader: frozen, for the landmark loss; None: without that loss.
     """
 
     generator: Generator
@@ -67,6 +69,7 @@ class TrainingModel:
     adversarial_kind: str = 'bce'
     ema_decay: float = 0.999
     accumulation_steps: int = 1
+    landmark_reader: LandmarkReader | None = None
 
 
 class Judgement(NamedTuple):
@@ -76,11 +79,15 @@ class Judgement(NamedTuple):
     fake: list[ScaleOutput]
 
 
-# Sums and counts of what `train_step` reports, divided once.
-_LOSSES = ('adversarial', 'identity', 'reconstruction', 'occlusion', 'style')
-TrainMetrics = metrics.Collection.create(
-    **{name: metrics.Average.from_output(name) for name in ('generator', 'discriminator', *_LOSSES)}
-)
+@functools.cache
+def _collection(names: tuple[str, ...]) -> type[metrics.Collection]:
+    """One class for the same names, or the metrics of two steps could not be merged."""
+    return metrics.Collection.create(**{name: metrics.Average.from_output(name) for name in names})
+
+
+def train_metrics(losses_by_name: dict[str, jax.Array]) -> metrics.Collection:
+    """Sums and counts of what a step reports, divided once."""
+    return _collection(tuple(sorted(losses_by_name))).single_from_model_output(**losses_by_name)
 
 
 def create_train_state(model: TrainingModel, rng: jax.Array) -> TrainState:
@@ -185,7 +192,7 @@ def train_step(
     )
     return next_state.replace(
         generator_spectral=generator_spectral, discriminator_spectral=discriminator_spectral
-    ), TrainMetrics.single_from_model_output(**values)
+    ), train_metrics(values)
 
 
 def _gradients(
@@ -343,8 +350,7 @@ def _adversarial_terms(
         'occlusion': losses.occlusion_perceptual_loss(**features),
         'style': losses.style_perceptual_loss(**features),
     }
-    total = sum(getattr(model.weights, name) * value for name, value in terms.items())
-    return total, terms
+    return _weighted_sum(model.weights, terms), terms
 
 
 def _content_terms(
@@ -355,7 +361,7 @@ def _content_terms(
     source_identity: IdentityEmbedding,
     same_image: jax.Array,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Eqs. 6 and 7: their weighted sum, and each."""
+    """Eqs. 6 and 7, and the landmark loss where it is asked for: weighted sum, and each."""
     weights = model.weights
     identity = losses.identity_loss(
         swapped_vector=swapped_vector, source_vector=source_identity.vector
@@ -366,8 +372,17 @@ def _content_terms(
         same_image=same_image,
         different_weight=weights.different_reconstruction,
     )
-    total = weights.identity * identity + weights.reconstruction * reconstruction
-    return total, {'identity': identity, 'reconstruction': reconstruction}
+    terms = {'identity': identity, 'reconstruction': reconstruction}
+    if model.landmark_reader is not None:
+        terms['landmarks'] = losses.landmark_loss(
+            swapped_landmarks=model.landmark_reader.read(swapped),
+            target_landmarks=model.landmark_reader.read(target),
+        )
+    return _weighted_sum(weights, terms), terms
+
+
+def _weighted_sum(weights: LossWeights, terms: dict[str, jax.Array]) -> jax.Array:
+    return sum((getattr(weights, name) * value for name, value in terms.items()), jnp.zeros(()))
 
 
 def _apply_gradients(

@@ -26,6 +26,8 @@ class Side:
     def __init__(self, config_name: str) -> None:
         use_compilation_cache()
         config = importlib.import_module(f'configs.{config_name}').get_config()
+        # The paper's terms: PyTorch's step has no others.
+        config.loss.landmark_weight = 0.0
         self._config = config.to_dict()
         self._model = experiment.build_model(config)
         create = jax.jit(functools.partial(create_train_state, self._model))

@@ -57,6 +57,11 @@ def get_config() -> ConfigDict:
     config.loss.style_weight = 3.0
     # lambda_1 of eq. 7.
     config.loss.different_reconstruction_weight = 0.1
+    # Not the paper's: of the swapped face's landmarks from the target's, in squares of one per cent
+    # of the crop's size; see apgan_jax/models/landmark_reader.py. 0: without.
+    config.loss.landmark_weight = 0.0
+    # A file that data_prep.train_landmark_reader wrote; '': the shipped one.
+    config.loss.landmark_reader_path = ''
 
     config.optimizer = ConfigDict()
     config.optimizer.generator_learning_rate = 1e-4

@@ -13,7 +13,7 @@ from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation import Evaluation, choose_pairs, load_pairs
 from apgan_jax.monitoring import ProgressLog, StepTimer, Thresholds, diagnose, program_flops
-from apgan_jax.train_step import TrainMetrics
+from apgan_jax.train_step import train_metrics
 from configs import tiny
 
 TERMS = ('generator', 'discriminator', 'adversarial', 'identity', 'reconstruction')
@@ -45,7 +45,7 @@ def names(warnings):
 
 def step_metrics(**changes):
     values = dict.fromkeys(TERMS, 1.0) | changes
-    return TrainMetrics.single_from_model_output(**{k: jnp.float32(v) for k, v in values.items()})
+    return train_metrics({k: jnp.float32(v) for k, v in values.items()})
 
 
 # --- Warnings -------------------------------------------------------------------------------------

@@ -1,0 +1,119 @@
+"""A small frozen network that reads landmarks off a face's picture, for `losses.landmark_loss`.
+
+Not in the paper, whose losses do not say where a face's parts should be: its generator is told by
+the boundary map, and only the discriminators see whether it listens. The identity encoder likes
+faces from the front, and wins. docs/training-notes.md has what was measured.
+
+The network sees the inner face alone. Shown the whole head it tells the pose by hair and outline,
+which a generator keeps while it turns eyes, nose and mouth to the front.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import flax.linen as nn
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from apgan_jax import safetensors_file
+from apgan_jax.errors import UserError
+from apgan_jax.images import resize_window
+from apgan_jax.models.convolutions import Conv
+
+# Of the head crop (left, top, right, bottom): brows to chin; at 128 px, these pixels as they are.
+INNER_FACE = (0.25, 0.3125, 0.75, 0.8125)
+INPUT_SIZE = 64
+SHIPPED = Path(__file__).parents[1] / 'assets' / 'landmark_reader.safetensors'
+_WIDTHS = (16, 32, 64, 128, 128)
+_HIDDEN = 128
+_PARAMS, _MEAN, _COMPONENTS = 'params/', 'mean', 'components'
+
+
+class LandmarkNetwork(nn.Module):
+    """Inner faces → coordinates along the landmarks' principal components.
+
+    Attributes:
+      num_components: of them.
+    """
+
+    num_components: int
+
+    @nn.compact
+    def __call__(self, inner_faces: jax.Array) -> jax.Array:
+        """(n, 64, 64, 3) in [-1, 1] → (n, num_components)."""
+        x = inner_faces
+        for number, width in enumerate(_WIDTHS):
+            strides = 1 if number == 0 else 2
+            x = nn.leaky_relu(Conv(width, strides=strides, name=f'reduce_{number}')(x), 0.2)
+            x = nn.leaky_relu(Conv(width, name=f'conv_{number}')(x), 0.2)
+        x = x.reshape(x.shape[0], -1)
+        x = nn.leaky_relu(nn.Dense(_HIDDEN, name='hidden')(x), 0.2)
+        return nn.Dense(self.num_components, name='coordinates')(x)
+
+
+@dataclass(frozen=True)
+class LandmarkReader:
+    """The network and what its output stands for.
+
+    NumPy arrays, so that a compiled step has them as constants: at 3 MB they are not worth an
+    argument in every caller, as the identity encoder's are.
+
+    Attributes:
+      params: of `LandmarkNetwork`.
+      mean: landmarks, float32 (points, 2), in parts of the crop's size.
+      components: float32 (components, points, 2); a coordinate of 1 is a standard deviation.
+    """
+
+    params: Mapping[str, Any]
+    mean: np.ndarray
+    components: np.ndarray
+
+    def read(self, head_crops: jax.Array) -> jax.Array:
+        """Landmarks of pictures, differentiable.
+
+        Args:
+          head_crops: float (n, size, size, 3) in [-1, 1].
+
+        Returns:
+          float32 (n, points, 2): x and y in parts of the size.
+        """
+        inner_faces = resize_window(head_crops, INNER_FACE, INPUT_SIZE)
+        network = LandmarkNetwork(len(self.components))
+        coordinates: Any = network.apply({'params': self.params}, inner_faces)
+        return self.mean + jax.numpy.tensordot(coordinates, self.components, 1)
+
+    def save(self, path: Path, card: Mapping[str, Any]) -> None:
+        """Writes a safetensors file.
+
+        Args:
+          path: of the file.
+          card: what it was trained on, and how well it reads.
+        """
+        params = flatten_dict(self.params, sep='/')
+        tensors = {f'{_PARAMS}{name}': np.asarray(value) for name, value in params.items()}
+        tensors |= {_MEAN: self.mean, _COMPONENTS: self.components}
+        safetensors_file.write(path, tensors, dict(card))
+
+    @classmethod
+    def load(cls, path: Path = SHIPPED) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+          UserError: missing, unreadable, or with other tensors.
+        """
+        tensors, _ = safetensors_file.read(path, 'landmark reader')
+        remedy = 'write it anew with `python -m data_prep.train_landmark_reader`'
+        if not {_MEAN, _COMPONENTS} <= tensors.keys():
+            raise UserError(f'{path}: no landmarks in it; {remedy}')
+        mean, components = tensors.pop(_MEAN), tensors.pop(_COMPONENTS)
+        found = {name.removeprefix(_PARAMS): value for name, value in tensors.items()}
+        picture = jax.ShapeDtypeStruct((1, INPUT_SIZE, INPUT_SIZE, 3), np.float32)
+        network = LandmarkNetwork(len(components))
+        wanted = jax.eval_shape(network.init, jax.random.key(0), picture)['params']
+        shapes = {name: leaf.shape for name, leaf in flatten_dict(wanted, sep='/').items()}
+        if {name: value.shape for name, value in found.items()} != shapes:
+            raise UserError(f'{path}: its tensors are not those of this version; {remedy}')
+        return cls(unflatten_dict(found, sep='/'), mean, components)
