@@ -142,7 +142,12 @@ def restore(
     saved = _restore(manager, step, **_json_items('crop_spec', 'config', 'inputs', 'batches'))
     CropSpec.from_dict(saved['crop_spec']).require_equal(crop_spec, here=here, there='the data set')
     changes = _changes(saved['config'], json.loads(json.dumps(config)))
-    fixed = {name: change for name, change in changes.items() if _is_under(name, _FIXED)}
+    # A field that is newer than the checkpoint has a default that does what was done without it.
+    fixed = {
+        name: (old, new)
+        for name, (old, new) in changes.items()
+        if old is not None and _is_under(name, _FIXED)
+    }
     fixed |= _changes(saved['inputs'], dataclasses.asdict(inputs))
     if fixed:
         raise UserError(

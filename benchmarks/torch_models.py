@@ -221,9 +221,9 @@ class Generator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    def __init__(self, channels: int, width: int, depth: int) -> None:
+    def __init__(self, channels: int, width: int, depth: int, activation_gain: float) -> None:
         super().__init__()
-        self.depth = depth
+        self.depth, self.activation_gain = depth, activation_gain
         for stage in range(depth):
             features = width << stage
             # TensorFlow's SAME pads a stride of 2 evenly, a stride of 1 more at the end.
@@ -236,8 +236,8 @@ class PatchDiscriminator(nn.Module):
         features = []
         for stage in range(self.depth):
             x = getattr(self, f'conv_{stage}')(x)
-            # 2 * leaky_relu(x), both in place.
-            x = F.leaky_relu_(x.mul_(2.0), 0.2)
+            # gain * leaky_relu(x), both in place.
+            x = F.leaky_relu_(x.mul_(self.activation_gain), 0.2)
             features.append(x)
         return self.logits(x), features
 
@@ -245,11 +245,20 @@ class PatchDiscriminator(nn.Module):
 class MultiScaleDiscriminator(nn.Module):
     """Fields as `apgan_jax.models.discriminator.MultiScaleDiscriminator`."""
 
-    def __init__(self, *, width: int, depth: int, num_scales: int, use_boundary_map: bool) -> None:
+    def __init__(
+        self,
+        *,
+        width: int,
+        depth: int,
+        num_scales: int,
+        activation_gain: float,
+        use_boundary_map: bool,
+    ) -> None:
         super().__init__()
         self.num_scales, self.use_boundary_map = num_scales, use_boundary_map
         for scale in range(num_scales):
-            judge = PatchDiscriminator(6 if use_boundary_map else 3, width, depth)
+            channels = 6 if use_boundary_map else 3
+            judge = PatchDiscriminator(channels, width, depth, activation_gain)
             self.add_module(f'scale_{scale}', judge)
 
     def forward(

@@ -38,6 +38,8 @@ def get_config() -> ConfigDict:
     config.discriminator.width = 32
     config.discriminator.depth = 4
     config.discriminator.num_scales = 3
+    # Not in the paper: what keeps spectrally normalised layers from fading, see the module.
+    config.discriminator.activation_gain = 2.0
     # False: not PE-aware.
     config.discriminator.use_boundary_map = True
 

@@ -131,6 +131,14 @@ def test_another_run_is_refused_in_one_line(saved, name, value, text):
     assert '\n' not in str(caught.value)
 
 
+def test_a_field_newer_than_the_checkpoint_is_reported(saved):
+    config = copy.deepcopy(tiny.get_config())
+    with config.unlocked():
+        config.discriminator.invented_later = 3
+    _, changes, _ = restore(saved, config)
+    assert changes == ['discriminator.invented_later None -> 3']
+
+
 @pytest.mark.parametrize('name', [field.name for field in dataclasses.fields(INPUTS)])
 def test_other_inputs_are_refused(saved, name):
     inputs = dataclasses.replace(INPUTS, **{name: 12})

@@ -41,6 +41,21 @@ def test_depth_is_a_field():
     assert output.logits.shape == (1, 32, 32, 1)
 
 
+def test_the_gain_multiplies_every_activation():
+    x = np.random.default_rng(0).normal(size=(1, 16, 16, 6)).astype(np.float32)
+    params = PatchDiscriminator(width=4, depth=2).init(jax.random.key(0), x)
+    # Without biases, which are 0 at first, each stage is proportional to the one before.
+    once, twice = (
+        PatchDiscriminator(width=4, depth=2, activation_gain=gain).apply(params, x)
+        for gain in (1.0, 2.0)
+    )
+    for stage, factor in enumerate((2, 4)):
+        np.testing.assert_allclose(
+            twice.features[stage], factor * once.features[stage], rtol=1e-4, atol=1e-6
+        )
+    np.testing.assert_allclose(twice.logits, 4 * once.logits, rtol=1e-4, atol=1e-6)
+
+
 def test_kernels_are_4x4_and_read_picture_and_map():
     params = MultiScaleDiscriminator(width=8).init(jax.random.key(0), *pictures())['params']
     assert set(params) == {'scale_0', 'scale_1', 'scale_2'}

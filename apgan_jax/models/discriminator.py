@@ -10,12 +10,6 @@ from apgan_jax.images import area_downsample
 from apgan_jax.models.adalin import leaky_relu
 from apgan_jax.models.convolutions import Conv
 
-# A convolution of spectral norm 1 and LeakyReLU halve the size of features between them. Without a
-# gain the logits of five layers stay so near 0 that the generator hardly hears them. Against one
-# frozen generator, 180 steps brought their loss from 4.16 to 2.6 without a gain and to 1.5 with one
-# of 2 in every layer, at other learning rates (docs/training-notes.md).
-_ACTIVATION_GAIN = 2.0
-
 
 class ScaleOutput(NamedTuple):
     """What the discriminator of one scale says.
@@ -35,10 +29,14 @@ class PatchDiscriminator(nn.Module):
     Attributes:
       width: d.
       depth: how many stages before the logits.
+      activation_gain: factor of the activations. A convolution of spectral norm 1 and LeakyReLU
+        halve the size of features between them, or worse: without a gain the logits of five layers
+        stay so near 0 that the generator hardly hears them (docs/training-notes.md).
     """
 
     width: int
     depth: int = 4
+    activation_gain: float = 2.0
     dtype: Any = None
 
     @nn.compact
@@ -48,7 +46,7 @@ class PatchDiscriminator(nn.Module):
         for stage in range(self.depth):
             stride = 2 if stage < self.depth - 1 else 1
             x = self._conv(self.width << stage, stride, f'conv_{stage}')(x)
-            x = _ACTIVATION_GAIN * leaky_relu(x)
+            x = self.activation_gain * leaky_relu(x)
             features.append(x)
         logits = self._conv(1, 1, 'logits')(x)
         return ScaleOutput(logits.astype(jnp.float32), tuple(features))
@@ -63,6 +61,7 @@ class MultiScaleDiscriminator(nn.Module):
     Attributes:
       width: of each, see `PatchDiscriminator`.
       depth: of each.
+      activation_gain: of each.
       num_scales: n of eq. 4.
       use_boundary_map: False judges the picture alone (the paper's ablation of PE-A D).
     """
@@ -70,6 +69,7 @@ class MultiScaleDiscriminator(nn.Module):
     width: int
     depth: int = 4
     num_scales: int = 3
+    activation_gain: float = 2.0
     use_boundary_map: bool = True
     dtype: Any = None
 
@@ -87,7 +87,9 @@ class MultiScaleDiscriminator(nn.Module):
         x = jnp.concatenate([image, boundary_map], axis=-1) if self.use_boundary_map else image
         outputs = []
         for scale in range(self.num_scales):
-            judge = PatchDiscriminator(self.width, self.depth, self.dtype, name=f'scale_{scale}')
+            judge = PatchDiscriminator(
+                self.width, self.depth, self.activation_gain, self.dtype, name=f'scale_{scale}'
+            )
             outputs.append(judge(x))
             if scale < self.num_scales - 1:
                 x = area_downsample(x, 2)
