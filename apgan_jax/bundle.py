@@ -20,7 +20,7 @@ from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import IdentityEncoder, identity_encoder_from_tensors
 
 FORMAT_VERSION = 1
-SHIPPED_BUNDLE = Path(__file__).parent / 'assets' / 'lite64.safetensors'
+SHIPPED_BUNDLE = Path(__file__).parent / 'assets' / 'lite128.safetensors'
 _GENERATOR, _ENCODER = 'generator/', 'identity_encoder/'
 _DISCRIMINATOR, _SPECTRAL = 'discriminator/', 'spectral/'
 

@@ -1,6 +1,7 @@
 """The 128-px model for a machine without an accelerator: 7.2 M parameters, 1.26 GMAC a face.
 
-Trained as lite64 is (docs/training-notes.md has the reasons), for longer; no bundle of it exists.
+The shipped bundle's. It was trained in stages (docs/training-notes.md); these are the fields of the
+last, but for the learning rate, which is that of the first.
 `apgan info --config=configs/lite128.py` prints its size, stage by stage.
 
     python -m apgan_jax.main --config=configs/lite128.py --config.data_dir=DIR --workdir=DIR
