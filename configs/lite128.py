@@ -30,9 +30,9 @@ def get_config() -> ConfigDict:
     config.generator.pe_hidden = 16
     config.loss.identity_weight = 25.0
     config.loss.adversarial_weight = 8.0
-    # Without it pose and expression are flattened (docs/training-notes.md), and the next line's
-    # field, which brings identity fastest, costs both.
+    # Holds pose and expression, which the identity term flattens (docs/training-notes.md).
     config.loss.landmark_weight = 4.0
+    # Leaves least of the target in equally many steps; the line above pays for it.
     config.data.same_image_share = 0.05
     # Twice lite64's: farthest in equally many steps (docs/training-notes.md).
     config.optimizer.generator_learning_rate = 6e-4

@@ -13,7 +13,7 @@ import functools
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -169,34 +169,38 @@ def train(
       (the reader, the share of the variance that it explains of each component in `heldout`).
     """
     order = mirrored_order(faces.landmarks)
-    pools = [pool for pool in (faces, swapped) if pool is not None]
-    pools = [_join(pool, mirror(pool, order)) for pool in pools]
+    pools = [_join(pool, mirror(pool, order)) for pool in (faces, swapped) if pool is not None]
     mean, components = principal_components(pools[0].landmarks)
-    wanted = [coordinates(pool.landmarks, mean, components) for pool in pools]
     network = LandmarkNetwork(len(components))
     tx = optax.adamw(optax.cosine_decay_schedule(_LEARNING_RATE, steps), weight_decay=_WEIGHT_DECAY)
-    rng, key = np.random.default_rng(seed), jax.random.key(seed)
+    key = jax.random.key(seed)
     params = network.init(key, jnp.zeros((1, INPUT_SIZE, INPUT_SIZE, 3)))['params']
     state = params, tx.init(params)
     step = jax.jit(functools.partial(_train_step, network, tx), donate_argnums=0)
-    shares = [1.0] if swapped is None else [1 - _SWAPPED_SHARE, _SWAPPED_SHARE]
-    for number in tqdm(range(steps), desc='train', disable=None):
-        draws = [
-            rng.integers(0, len(pool.inner), round(share * _BATCH))
-            for pool, share in zip(pools, shares, strict=True)
-        ]
-        state = step(
-            state,
-            np.concatenate([pool.inner[draw] for pool, draw in zip(pools, draws, strict=True)]),
-            np.concatenate([values[draw] for values, draw in zip(wanted, draws, strict=True)]),
-            jax.random.fold_in(key, number),
-        )
+    pools = [(pool.inner, coordinates(pool.landmarks, mean, components)) for pool in pools]
+    batches = itertools.islice(_draw_batches(pools, np.random.default_rng(seed)), steps)
+    for number, batch in enumerate(tqdm(batches, desc='train', total=steps, disable=None)):
+        state = step(state, *batch, jax.random.fold_in(key, number))
     params = jax.device_get(state[0])
     read = jax.jit(lambda inner: network.apply({'params': params}, normalise_image(inner)))
-    found = np.concatenate([read(part[None]) for part in heldout.inner])
+    found = np.concatenate([read(inner[None]) for inner in heldout.inner])
     truth = coordinates(heldout.landmarks, mean, components)
     explained = 1 - np.square(found - truth).mean(axis=0) / truth.var(axis=0)
     return LandmarkReader(params, mean, components), explained
+
+
+def _draw_batches(
+    pools: Sequence[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pictures and coordinates; the second pool, if there is one, has its share in each batch."""
+    shares = [1 - _SWAPPED_SHARE, _SWAPPED_SHARE] if len(pools) == 2 else [1.0]
+    while True:
+        parts = []
+        for (inner, wanted), share in zip(pools, shares, strict=True):
+            numbers = rng.integers(0, len(inner), round(share * _BATCH))
+            parts.append((inner[numbers], wanted[numbers]))
+        pictures, wanted = zip(*parts, strict=True)
+        yield np.concatenate(pictures), np.concatenate(wanted)
 
 
 def change(pictures: jax.Array, key: jax.Array) -> jax.Array:
@@ -215,7 +219,6 @@ def change(pictures: jax.Array, key: jax.Array) -> jax.Array:
     soft = bilinear_upsample(area_downsample(pictures, 2))
     pictures += jnp.maximum(0, draw(2, 1, -1, 1)) * (soft - pictures)
     pictures += draw(3, 1, 0, 0.15) * jax.random.normal(keys[4], pictures.shape)
-    # A third of the patches lie outside.
     centre = draw(5, 2, -0.1 * size, 1.1 * size)
     rows, columns = jnp.arange(size)[:, None], jnp.arange(size)
     distance = jnp.maximum(jnp.abs(rows - centre[..., 0]), jnp.abs(columns - centre[..., 1]))
@@ -269,6 +272,8 @@ def write_reader(
       UserError: no data set, few photos, no bundle, or another crop in it.
     """
     dataset = open_dataset(data_dir)
+    if len(dataset) < _LEAST_PHOTOS:
+        raise UserError(f'{data_dir}: {len(dataset)} photos; at least {_LEAST_PHOTOS} are needed')
     swapped, bundle_name = None, ''
     if bundle_file:
         bundle = load_bundle(bundle_file)
@@ -294,8 +299,6 @@ def write_reader(
 
 def _split(faces: Faces) -> tuple[Faces, Faces]:
     """What is trained on, and what it is judged by."""
-    if len(faces.inner) < _LEAST_PHOTOS:
-        raise UserError(f'{len(faces.inner)} photos: at least {_LEAST_PHOTOS} are needed')
     return faces.split(len(faces.inner) - len(faces.inner) // 20)
 
 
