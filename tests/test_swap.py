@@ -193,6 +193,14 @@ def test_a_folder_of_images(tiny_bundle_file, tmp_path, capsys):
     assert (before == after).all(axis=(0, 2, 3)).tolist() == [False, False, True, False]
 
 
+def test_photos_that_differ_by_suffix_alone_stay_apart(tiny_bundle_file, tmp_path):
+    folder = write_photos(tmp_path / 'in', {'a.png': portrait(), 'a.webp': head(), 'a.bmp': head()})
+    output = tmp_path / 'out'
+    assert run(tiny_bundle_file, 'swap', folder, output) == 0
+    names = sorted(path.name for path in output.iterdir())
+    assert names == ['a.bmp.png', 'a.png', 'a.webp.png']
+
+
 @pytest.mark.parametrize('face', ['largest', '1', 'all'])
 def test_photos_of_a_folder_know_nothing_of_each_other(tiny_bundle_file, tmp_path, capsys, face):
     photos = {f'{number}.png': portrait() for number in range(3)}

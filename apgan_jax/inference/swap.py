@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import shutil
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -323,14 +324,16 @@ def _swap_folder(
 ) -> SwapReport:
     """Each image by itself; those without a face are copied as they are."""
     counts = FaceCounts()
+    paths = images_in(folder)
+    stems = Counter(path.stem for path in paths)
     output.mkdir()
     with _photo_landmarker() as landmarker:
-        for path in images_in(folder):
+        for path in paths:
             photo = read_image(path)
             faces = _find_faces(photo, landmarker)
             if faces:
-                suffix = path.suffix if path.suffix.lower() in IMAGE_OUTPUT_SUFFIXES else '.png'
-                with _marked(path, output / f'{path.stem}{suffix}', job, how) as marked:
+                name = _output_name(path, unique=stems[path.stem] == 1)
+                with _marked(path, output / name, job, how) as marked:
                     counts.add(_swap_faces(photo, faces, marked, job, how))
             else:
                 shutil.copyfile(path, output / path.name)
@@ -340,6 +343,13 @@ def _swap_folder(
     # Numbers of people mean nothing from one photo to the next.
     counts.people.clear()
     return SwapReport(counts)
+
+
+def _output_name(path: Path, *, unique: bool) -> str:
+    """The photo's own name if its format can carry the mark; else a PNG's, apart from others."""
+    if path.suffix.lower() in IMAGE_OUTPUT_SUFFIXES:
+        return path.name
+    return f'{path.stem}.png' if unique else f'{path.name}.png'
 
 
 def _swap_video(
