@@ -223,7 +223,7 @@ def _gradients(
 
     def compare(swapped: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         vector = embed(encoder_params, arcface_window(swapped)).vector
-        return _content_terms(model, swapped, target, vector, source_identity, batch['same_image'])
+        return content_terms(model, swapped, target, vector, source_identity, batch['same_image'])
 
     swapped, pull_generator = jax.vjp(swap, generator_params)
     judgement, pull_judgement = jax.vjp(judge, discriminator_params, swapped)
@@ -231,7 +231,7 @@ def _gradients(
         functools.partial(_discriminator_loss, model)
     )(judgement)
     (adversarial_sum, terms), to_generator = jax.value_and_grad(
-        functools.partial(_adversarial_terms, model), has_aux=True
+        functools.partial(adversarial_terms, model), has_aux=True
     )(judgement)
     discriminator_gradient, _ = pull_judgement(to_discriminator)
     _, from_judgement = pull_judgement(to_generator)
@@ -334,10 +334,18 @@ def _discriminator_loss(model: TrainingModel, judgement: Judgement) -> jax.Array
     )
 
 
-def _adversarial_terms(
+def adversarial_terms(
     model: TrainingModel, judgement: Judgement
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Eqs. 4-5 for the generator, and eqs. 8-9: their weighted sum, and each."""
+    """Eqs. 4-5 for the generator, and eqs. 8-9.
+
+    Args:
+      model: its weights and kind.
+      judgement: of the targets and of the swapped pictures.
+
+    Returns:
+      Their weighted sum, and each without its weight.
+    """
     fake_logits = [output.logits for output in judgement.fake]
     features = {
         'target_features': [output.features for output in judgement.real],
@@ -353,7 +361,7 @@ def _adversarial_terms(
     return _weighted_sum(model.weights, terms), terms
 
 
-def _content_terms(
+def content_terms(
     model: TrainingModel,
     swapped: jax.Array,
     target: jax.Array,
@@ -361,7 +369,19 @@ def _content_terms(
     source_identity: IdentityEmbedding,
     same_image: jax.Array,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Eqs. 6 and 7, and the landmark loss where it is asked for: weighted sum, and each."""
+    """Eqs. 6 and 7, and the landmark loss where it is asked for.
+
+    Args:
+      model: its weights, and its landmark reader if it has one.
+      swapped: (n, size, size, 3) in [-1, 1].
+      target: the same shape and range.
+      swapped_vector: (n, d), the identity of `swapped` by the training encoder.
+      source_identity: of the sources.
+      same_image: bool (n,), whether source and target are one picture.
+
+    Returns:
+      Their weighted sum, and each without its weight.
+    """
     weights = model.weights
     identity = losses.identity_loss(
         swapped_vector=swapped_vector, source_vector=source_identity.vector

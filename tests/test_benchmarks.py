@@ -7,7 +7,7 @@ import pytest
 
 from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.data.records import FaceRecord
-from benchmarks import data_pipeline, scaling
+from benchmarks import data_pipeline, gradient_norms, scaling
 from benchmarks.usage import Turn
 
 
@@ -48,6 +48,11 @@ def test_the_greatest_difference_is_relative():
     one = [{'a': 1.0, 'b': -100.0}, {'a': 2.0, 'b': 10.0}]
     other = [{'a': 1.0, 'b': -101.0}, {'a': 2.05, 'b': 10.0}]
     assert scaling.greatest_difference(other, one) == pytest.approx(0.025)
+
+
+def test_an_auc_counts_the_pairs_in_order():
+    real, fake = np.array([3.0, 1.0]), np.array([2.0, 1.0])
+    assert gradient_norms.auc(real, fake) == pytest.approx((2 + 0.5) / 4)
 
 
 @pytest.mark.slow  # tests/test_sharding.py has a smaller model.

@@ -25,6 +25,7 @@ from apgan_jax.face.alignment import CropSpec
 from apgan_jax.losses import LossWeights
 from apgan_jax.train import train_and_evaluate
 from apgan_jax.train_step import train_step
+from benchmarks import gradient_norms
 from configs import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,6 +92,29 @@ def test_every_step_is_logged_and_finite(run):
     assert {step for _, step in values} == {1, 2, 3, 4}
     assert {name for name, _ in values} == SCALARS
     assert np.isfinite(list(values.values())).all()
+
+
+def test_gradients_of_a_checkpoint_are_measured_term_by_term(run, capsys):
+    arguments = ['--workdir', str(run[0]), '--batches', '2', '--weight', 'identity=0']
+    assert gradient_norms.main(arguments) == 0
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (row['step'], row['batches']) == (4, 2)
+    assert row['gradient'].pop('identity') == 0
+    assert row['gradient'].keys() == {'adversarial', 'occlusion', 'style', 'reconstruction'}
+    assert min(row['gradient'].values()) > 0
+    config = tiny.get_config().discriminator
+    assert len(row['discriminator']) == config.num_scales
+    for scale in row['discriminator']:
+        assert 0 <= scale['auc'] <= 1
+        assert len(scale['features']) == config.depth
+        assert min(scale['features']) > 0
+
+
+@pytest.mark.parametrize('weight', ['beauty=3', 'style', 'style=much'])
+def test_a_weight_that_no_term_has_is_refused(weight, run, capsys):
+    assert gradient_norms.main(['--workdir', str(run[0]), '--weight', weight]) == 1
+    error = capsys.readouterr().err
+    assert f'--weight {weight}: must be a number for one of adversarial' in error
 
 
 def test_checkpoints_are_of_the_steps_asked_for(run):
