@@ -111,7 +111,8 @@ def swap_photos(dataset: RecordDataset, swapper: Swapper, count: int, seed: int)
 
 def mirror(faces: Faces, order: np.ndarray) -> Faces:
     """The faces seen in a mirror; `order` is from `mirrored_order`."""
-    landmarks = faces.landmarks[:, order] * np.float32([-1, 1]) + np.float32([1, 0])
+    turned, shift = np.array([-1, 1], np.float32), np.array([1, 0], np.float32)
+    landmarks = faces.landmarks[:, order] * turned + shift
     return Faces(faces.inner[:, :, ::-1], landmarks)
 
 
@@ -169,15 +170,15 @@ def train(
       (the reader, the share of the variance that it explains of each component in `heldout`).
     """
     order = mirrored_order(faces.landmarks)
-    pools = [_join(pool, mirror(pool, order)) for pool in (faces, swapped) if pool is not None]
-    mean, components = principal_components(pools[0].landmarks)
+    both = [_join(pool, mirror(pool, order)) for pool in (faces, swapped) if pool is not None]
+    mean, components = principal_components(both[0].landmarks)
     network = LandmarkNetwork(len(components))
     tx = optax.adamw(optax.cosine_decay_schedule(_LEARNING_RATE, steps), weight_decay=_WEIGHT_DECAY)
     key = jax.random.key(seed)
     params = network.init(key, jnp.zeros((1, INPUT_SIZE, INPUT_SIZE, 3)))['params']
     state = params, tx.init(params)
     step = jax.jit(functools.partial(_train_step, network, tx), donate_argnums=0)
-    pools = [(pool.inner, coordinates(pool.landmarks, mean, components)) for pool in pools]
+    pools = [(pool.inner, coordinates(pool.landmarks, mean, components)) for pool in both]
     batches = itertools.islice(_draw_batches(pools, np.random.default_rng(seed)), steps)
     for number, batch in enumerate(tqdm(batches, desc='train', total=steps, disable=None)):
         state = step(state, *batch, jax.random.fold_in(key, number))

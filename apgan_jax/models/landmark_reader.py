@@ -83,7 +83,7 @@ class LandmarkReader:
         inner_faces = resize_window(head_crops, INNER_FACE, INPUT_SIZE)
         network = LandmarkNetwork(len(self.components))
         coordinates: Any = network.apply({'params': self.params}, inner_faces)
-        return self.mean + jax.numpy.tensordot(coordinates, self.components, 1)
+        return jax.numpy.asarray(self.mean) + jax.numpy.tensordot(coordinates, self.components, 1)
 
     def save(self, path: Path, card: Mapping[str, Any]) -> None:
         """Writes a safetensors file.
