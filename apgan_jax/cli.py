@@ -48,7 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     who.add_argument('--source', type=Path, nargs='+', help='photos, videos or an identity file')
     who.add_argument('--map', type=Path, help='TOML file: who becomes whom')
     swap.add_argument('--face', default='largest', help='largest|all|left|right|N|like:PHOTO')
-    swap.add_argument('--colour-match', action='store_true', help="take over the target's colours")
     _add_files(swap)
     _add_bundle(swap)
     swap.set_defaults(run=_swap)
@@ -102,6 +101,12 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--quality', type=int, help='constant rate factor; smaller is better')
     parser.add_argument('--preset', help='of the encoder')
     parser.add_argument('--chroma', default='keep', help="keep, or 420 for old players' sake")
+    parser.add_argument(
+        '--colour-match', action='store_true', help="take over the target's colours"
+    )
+    parser.add_argument(
+        '--whole-crop', action='store_true', help='blend as the paper does, about the face too'
+    )
     parser.add_argument('--label', nargs='?', const='', help='draw a visible label, or this text')
     parser.add_argument('--certificate', type=Path, help='PEM chain to sign with, with --key')
     parser.add_argument('--key', type=Path, help='PEM key to sign with')
@@ -132,11 +137,10 @@ def _swap(options: argparse.Namespace) -> int:
     from apgan_jax.inference import jobs
 
     def make_job(swapper):
+        blend = _blend(options)
         if options.map:
-            return jobs.map_job(swapper, options.map, colour_match=options.colour_match)
-        job, source = jobs.swap_job(
-            swapper, options.source, face=options.face, colour_match=options.colour_match
-        )
+            return jobs.map_job(swapper, options.map, blend=blend)
+        job, source = jobs.swap_job(swapper, options.source, face=options.face, blend=blend)
         _print_lines(source.lines())
         return job
 
@@ -146,7 +150,7 @@ def _swap(options: argparse.Namespace) -> int:
 def _anonymise(options: argparse.Namespace) -> int:
     from apgan_jax.inference import jobs
 
-    return _run_job(options, jobs.anonymise_job)
+    return _run_job(options, lambda swapper: jobs.anonymise_job(swapper, blend=_blend(options)))
 
 
 def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int:
@@ -177,6 +181,12 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
             end=how.end,
         )
     return 0
+
+
+def _blend(options: argparse.Namespace):
+    from apgan_jax.inference.frames import Blend
+
+    return Blend(colour_match=options.colour_match, whole_crop=options.whole_crop)
 
 
 def _output(options: argparse.Namespace):

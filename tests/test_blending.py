@@ -1,10 +1,12 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 from faces import portrait
 
 from apgan_jax.face import alignment, blending
+from apgan_jax.face.aligned import align_face
 
 
 def equation_12(x, y, alpha=0.08, gamma=0.7, mid=128.0):
@@ -53,6 +55,34 @@ def test_the_blending_mask_is_0_at_the_edges_and_1_in_the_middle(size):
     assert mask.max() == 1
     assert mask[size // 2, size // 2] == 1
     assert mask.min() >= 0
+
+
+@pytest.fixture(scope='module')
+def in_crop(portrait_face):
+    """The portrait's landmarks in a crop of 128 px."""
+    return align_face(portrait(), portrait_face.landmarks, alignment.CropSpec(size=128)).landmarks
+
+
+def test_the_face_s_mask_ends_with_the_face(in_crop):
+    mask = blending.face_mask(in_crop, 128)
+    assert mask.dtype == np.float32
+    assert (mask <= blending.blending_mask(128)).all() and mask.min() == 0
+    nose, cheek = in_crop[4], in_crop[234]
+    assert mask[tuple(np.rint(nose[::-1]).astype(int))] > 0.99
+    assert mask[tuple(np.rint(cheek[::-1]).astype(int))] == pytest.approx(0.5, abs=0.15)
+    outline = cv2.convexHull(in_crop)
+    for y, x in np.argwhere(mask > 0.01):
+        assert cv2.pointPolygonTest(outline, (float(x), float(y)), True) > -3 * 0.025 * 128
+
+
+def test_the_face_s_mask_moves_with_the_landmarks(in_crop):
+    mask = blending.face_mask(in_crop, 128)
+    moved = blending.face_mask(in_crop + np.array([3, -2]), 128)
+    middle = np.s_[30:90, 30:90]
+    np.testing.assert_allclose(np.roll(mask, (-2, 3), (0, 1))[middle], moved[middle], atol=0.02)
+    # A quarter of a pixel is seen, and no more than that: what moves smoothly is blended smoothly.
+    step = np.abs(blending.face_mask(in_crop + np.array([0.25, 0]), 128) - mask)
+    assert 0.005 < step.max() < 0.06
 
 
 def shift(x, y):

@@ -10,7 +10,7 @@ from apgan_jax.face.aligned import align_face
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import blurred_patch
 from apgan_jax.inference.casting import OneSource
-from apgan_jax.inference.frames import FaceCounts, FrameSwapper
+from apgan_jax.inference.frames import Blend, FaceCounts, FrameSwapper
 from apgan_jax.inference.swapper import Swapper
 
 
@@ -54,6 +54,34 @@ def test_every_frame_comes_back_in_order_with_its_own_face(swapper, identity, fa
             np.testing.assert_array_equal(patch.picture_from_frame, aligned.crop_from_frame)
 
 
+def patches_of(swapper, identity, face, **blend):
+    stage = FrameSwapper(swapper, everybody(identity), blend=Blend(**blend))
+    (done,) = stage.run([(Photo(portrait()), [face])])
+    return done.patches
+
+
+def test_the_face_alone_or_the_whole_crop_is_blended(swapper, identity, face):
+    (alone,) = patches_of(swapper, identity, face)
+    (whole,) = patches_of(swapper, identity, face, whole_crop=True)
+    np.testing.assert_array_equal(alone.picture, whole.picture)
+    np.testing.assert_array_equal(whole.mask, blending.blending_mask(whole.mask.shape[0]))
+    landmarks = align_face(portrait(), face.landmarks, swapper.bundle.crop_spec).landmarks
+    expected = blending.face_mask(landmarks, whole.mask.shape[0])
+    np.testing.assert_array_equal(alone.mask, expected)
+
+
+def test_colours_are_matched_where_the_patch_shows(swapper, identity, face):
+    crop = align_face(portrait(), face.landmarks, swapper.bundle.crop_spec).crop
+    (plain,) = patches_of(swapper, identity, face)
+    (matched,) = patches_of(swapper, identity, face, colour_match=True)
+
+    def mean(picture):
+        return (picture * plain.mask[..., None]).sum((0, 1)) / plain.mask.sum()
+
+    np.testing.assert_allclose(mean(matched.picture), mean(crop), atol=6)
+    assert np.abs(mean(plain.picture) - mean(crop)).max() > 12
+
+
 def test_no_frame_waits_for_more_than_a_batch(swapper, identity, face):
     given = []
 
@@ -83,7 +111,7 @@ def test_faces_are_counted(swapper, identity, face):
 def test_a_face_that_stays_too_alike_is_blurred(swapper, identity, face):
     asked = []
 
-    def check(picture, tracked, crop, swapped):
+    def check(picture, tracked, crop, patch):
         asked.append(tracked.person)
         return len(asked) == 1
 

@@ -1,4 +1,9 @@
-"""Putting the generated face back: the mirrored-sigmoid mask and the inverse warp (paper III-D)."""
+"""Putting the generated face back: the mirrored-sigmoid mask and the inverse warp (paper III-D).
+
+The paper blends all of the crop, eq. 12. A generator of 128 px is softer than most frames, so
+around the face, where it only repeats what is there, that shows as a haze about head and collar:
+`face_mask` ends eq. 12 with the face.
+"""
 
 import functools
 from collections.abc import Sequence
@@ -11,6 +16,9 @@ from apgan_jax.face.alignment import compose, invert, scale_of, transform_points
 
 ALPHA_AT_256 = 0.08
 GAMMA = 0.7
+# Standard deviation of the face's soft edge, as a part of the crop's size.
+_FACE_EDGE = 0.025
+_FRACTION_BITS = 4
 
 
 @dataclass(frozen=True)
@@ -61,14 +69,36 @@ def blending_mask(size: int) -> np.ndarray:
     return (mask - edge) / (mask.max() - edge)
 
 
-def face_patch(crop: np.ndarray, crop_from_frame: np.ndarray) -> Patch:
-    """A generated face with the mask of eq. 12.
+def face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """`blending_mask`, no farther than the face: forehead to chin, half at their outline.
+
+    Args:
+      landmarks: (478, 2), crop pixels.
+      size: of the crop, pixels.
+
+    Returns:
+      float32 (size, size) in [0, 1].
+    """
+    outline = cv2.convexHull(np.asarray(landmarks, np.float32)) * 2**_FRACTION_BITS
+    area = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(area, np.rint(outline).astype(int), 255, cv2.LINE_AA, _FRACTION_BITS)
+    soft = cv2.GaussianBlur(area.astype(np.float32) / 255, (0, 0), _FACE_EDGE * size)
+    return np.minimum(soft, blending_mask(size))
+
+
+def face_patch(
+    crop: np.ndarray, crop_from_frame: np.ndarray, landmarks: np.ndarray | None = None
+) -> Patch:
+    """A generated face and its mask.
 
     Args:
       crop: RGB uint8 (size, size, 3).
       crop_from_frame: (2, 3).
+      landmarks: (478, 2), crop pixels, for `face_mask`; None: eq. 12 alone.
     """
-    return Patch(crop, blending_mask(crop.shape[0]), np.asarray(crop_from_frame, np.float64))
+    size = crop.shape[0]
+    mask = blending_mask(size) if landmarks is None else face_mask(landmarks, size)
+    return Patch(crop, mask, np.asarray(crop_from_frame, np.float64))
 
 
 def paste(frame: np.ndarray, patch: Patch) -> None:

@@ -3,23 +3,22 @@
 import cv2
 import numpy as np
 
-from apgan_jax.face.blending import blending_mask
 
-
-def match_colours(picture: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def match_colours(picture: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Gives a crop the mean and spread of another one's colours (Reinhard et al., 2001).
 
-    In CIELAB, channel by channel, over what the blending mask shows. A picture without any spread
-    is only shifted.
+    In CIELAB, channel by channel, over what the mask shows. A picture without any spread is only
+    shifted.
 
     Args:
       picture: RGB uint8 (size, size, 3).
       reference: the same.
+      mask: float32 (size, size) in [0, 1], such as a patch's.
 
     Returns:
       RGB uint8 (size, size, 3).
     """
-    weights = blending_mask(picture.shape[0])[..., None]
+    weights = mask[..., None]
     ours, theirs = _to_lab(picture), _to_lab(reference)
     mean, spread = _moments(ours, weights)
     wanted_mean, wanted_spread = _moments(theirs, weights)

@@ -1,5 +1,6 @@
 """Whether a generated face still looks like the person, and what hides a face that does."""
 
+import dataclasses
 from typing import Protocol
 
 import cv2
@@ -25,7 +26,7 @@ class LikenessCheck(Protocol):
     """Judges generated faces."""
 
     def __call__(
-        self, picture: np.ndarray, face: TrackedFace, crop: np.ndarray, swapped: np.ndarray
+        self, picture: np.ndarray, face: TrackedFace, crop: np.ndarray, patch: blending.Patch
     ) -> bool:
         """Whether the swapped face is too like its person.
 
@@ -33,7 +34,7 @@ class LikenessCheck(Protocol):
           picture: the frame, RGB uint8 (h, w, 3).
           face: in it.
           crop: the face's crop, RGB uint8 (size, size, 3).
-          swapped: what was generated for it, the same.
+          patch: what is to be blended over it.
         """
 
 
@@ -56,11 +57,11 @@ class TooAlike:
         self._sface = sface
 
     def __call__(
-        self, picture: np.ndarray, face: TrackedFace, crop: np.ndarray, swapped: np.ndarray
+        self, picture: np.ndarray, face: TrackedFace, crop: np.ndarray, patch: blending.Patch
     ) -> bool:
         """Whether either network's cosine is that of the most alike 5 % of different people."""
         seen = crop.copy()
-        blending.paste(seen, blending.face_patch(swapped, np.eye(2, 3)))
+        blending.paste(seen, dataclasses.replace(patch, picture_from_frame=np.eye(2, 3)))
         vector = self._swapper.embed_vectors(seen[None])[0]
         if float(vector @ self._people.vector(face.person)) >= MOBILEFACENET_DIFFERENT_95:
             return True

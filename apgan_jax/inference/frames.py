@@ -74,6 +74,23 @@ class Swapped(Generic[F]):
     counts: FaceCounts
 
 
+@dataclasses.dataclass(frozen=True)
+class Blend:
+    """How generated faces go into their frames.
+
+    Attributes:
+      colour_match: whether they take over the target's mean colours.
+      whole_crop: whether all of the crop is blended in, as by the paper's eq. 12, and not only what
+        is in the face's outline.
+    """
+
+    colour_match: bool = False
+    whole_crop: bool = False
+
+
+FACE_ALONE = Blend()
+
+
 class _Face(NamedTuple):
     role: Role
     aligned: AlignedFace
@@ -91,7 +108,7 @@ class FrameSwapper:
       swapper: the model.
       casting: who becomes whom.
       batch_size: faces that go through the generator together; one program is compiled for it.
-      colour_match: whether the generated face takes over the target's mean colours.
+      blend: how generated faces go into their frames.
       check: of each generated face, for anonymising: what stays too like the person, and what has a
         role and cannot be aligned, is blurred. None: no check.
     """
@@ -102,14 +119,14 @@ class FrameSwapper:
         casting: Casting,
         *,
         batch_size: int = 8,
-        colour_match: bool = False,
+        blend: Blend = FACE_ALONE,
         check: LikenessCheck | None = None,
     ) -> None:
         self._swapper = swapper
         self._crop_spec = swapper.bundle.crop_spec
         self._casting = casting
         self._batch_size = batch_size
-        self._colour_match = colour_match
+        self._blend = blend
         self._check = check
 
     def run(self, tracked: Iterable[tuple[F, Sequence[TrackedFace]]]) -> Iterator[Swapped[F]]:
@@ -169,13 +186,16 @@ class FrameSwapper:
 
     def _add_patch(self, done: Swapped, face: _Face, swapped: np.ndarray) -> None:
         aligned = face.aligned
-        if self._colour_match:
-            swapped = match_colours(swapped, aligned.crop)
+        landmarks = None if self._blend.whole_crop else aligned.landmarks
+        patch = blending.face_patch(swapped, aligned.crop_from_frame, landmarks)
+        if self._blend.colour_match:
+            matched = match_colours(patch.picture, aligned.crop, patch.mask)
+            patch = dataclasses.replace(patch, picture=matched)
         picture = done.frame.rgb
-        if self._check and self._check(picture, face.role.face, aligned.crop, swapped):
+        if self._check and self._check(picture, face.role.face, aligned.crop, patch):
             self._blur(done, face.role.face)
             return
-        done.patches.append(blending.face_patch(swapped, aligned.crop_from_frame))
+        done.patches.append(patch)
         done.counts.swapped += 1
 
     def _blur(self, done: Swapped, face: TrackedFace) -> None:

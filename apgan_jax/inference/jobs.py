@@ -1,5 +1,6 @@
 """The three jobs of the command line: one source, a map of people, everybody anonymous."""
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from apgan_jax.inference.casting import (
     parse_choice,
     read_map,
 )
-from apgan_jax.inference.frames import FrameSwapper
+from apgan_jax.inference.frames import FACE_ALONE, Blend, FrameSwapper
 from apgan_jax.inference.sources import VIDEO_FRAMES, Source, load_source
 from apgan_jax.inference.swap import Job, Session
 from apgan_jax.inference.swapper import Swapper
@@ -37,7 +38,7 @@ def swap_job(
     paths: Sequence[Path],
     *,
     face: str = 'largest',
-    colour_match: bool = False,
+    blend: Blend = FACE_ALONE,
     video_frames: int = VIDEO_FRAMES,
 ) -> tuple[Job, Source]:
     """One source for the faces that `--face` names; of its videos so many frames.
@@ -51,19 +52,17 @@ def swap_job(
     def begin() -> Session:
         people = People(embed)
         choose = parse_choice(face, like=lambda path: Like(like_vector(path), people))
-        frame_swapper = FrameSwapper(
-            swapper, OneSource(source.identity, choose), colour_match=colour_match
-        )
+        frame_swapper = FrameSwapper(swapper, OneSource(source.identity, choose), blend=blend)
         return Session(frame_swapper, people.state, people.restore)
 
     # Before the sources are read: a wrong word is found at once.
     parse_choice(face, like=lambda path: Like(like_vector(path), People(embed)))
     source = load_source(paths, swapper, video_frames=video_frames)
-    fingerprint = {'source': _hash(source.identity), 'face': face, 'colour_match': colour_match}
+    fingerprint = {'source': _hash(source.identity), 'face': face, **dataclasses.asdict(blend)}
     return Job(swapper, begin, embed, fingerprint=fingerprint), source
 
 
-def map_job(swapper: Swapper, path: Path, *, colour_match: bool = False) -> Job:
+def map_job(swapper: Swapper, path: Path, *, blend: Blend = FACE_ALONE) -> Job:
     """A source for each person of a mapping file.
 
     Raises:
@@ -77,18 +76,18 @@ def map_job(swapper: Swapper, path: Path, *, colour_match: bool = False) -> Job:
     def begin() -> Session:
         people = People(embed)
         casting = Mapped(vectors, identities, people)
-        frame_swapper = FrameSwapper(swapper, casting, colour_match=colour_match)
+        frame_swapper = FrameSwapper(swapper, casting, blend=blend)
         return Session(frame_swapper, people.state, people.restore)
 
     fingerprint = {
         'map': [_hash(identity) for identity in identities],
         'like': hashlib.sha256(vectors.tobytes()).hexdigest(),
-        'colour_match': colour_match,
+        **dataclasses.asdict(blend),
     }
     return Job(swapper, begin, embed, fingerprint=fingerprint)
 
 
-def anonymise_job(swapper: Swapper) -> Job:
+def anonymise_job(swapper: Swapper, *, blend: Blend = FACE_ALONE) -> Job:
     """Everybody gets an identity of the shipped bank, and each generated face is checked.
 
     Raises:
@@ -113,12 +112,15 @@ def anonymise_job(swapper: Swapper) -> Job:
 
         check = TooAlike(swapper, people, sface_people, sface)
         return Session(
-            FrameSwapper(swapper, casting, check=check),
+            FrameSwapper(swapper, casting, blend=blend, check=check),
             lambda: [part.state() for part in parts],
             restore,
         )
 
-    fingerprint = {'bank': [_hash(identity) for identity in identities]}
+    fingerprint = {
+        'bank': [_hash(identity) for identity in identities],
+        **dataclasses.asdict(blend),
+    }
     return Job(swapper, begin, embed, kind='anonymised', fingerprint=fingerprint)
 
 
