@@ -4,23 +4,26 @@
 latest weights and prints a JSON object last:
 
   gradient: norm of the gradient with respect to the swapped pictures of a batch, a term with its
-    weight (eq. 11); mean over the batches.
+    weight (eq. 11); mean over the batches. Losses are means over a batch, so it falls with its
+    size.
   discriminator: one entry a scale, finest first. `auc`: share of pairs of a real and a swapped
     patch of which the real one has the higher logit; 0.5 tells nothing. `features`: standard
     deviation of what the stages give for swapped pictures.
 
 What a run was trained with can be changed to see what would pull: `--weight style=1500`,
-`--activation_gain 3`.
+`--activation_gain 3`. Kernels have norm 1 exactly, where training has an estimate.
 """
 
 import argparse
+import dataclasses
 import functools
 import itertools
 import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +35,11 @@ from tqdm import tqdm
 from apgan_jax import checkpointing, experiment
 from apgan_jax.data.pipeline import open_dataset, training_batches
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import CropSpec
 from apgan_jax.images import arcface_window, normalise_boundary_map, normalise_image
+from apgan_jax.losses import LossWeights
 from apgan_jax.models import spectral_norm
+from apgan_jax.models.discriminator import ScaleOutput
 from apgan_jax.models.generator import generate
 from apgan_jax.train_step import (
     Batch,
@@ -44,59 +50,94 @@ from apgan_jax.train_step import (
 )
 
 
+class Scale(NamedTuple):
+    """What the discriminator of a scale makes of a batch.
+
+    Attributes:
+      real: logits of the targets, (n, h, w, 1).
+      fake: of the swapped pictures, the same.
+      features: standard deviation of each stage's features of the swapped pictures.
+    """
+
+    real: jax.Array
+    fake: jax.Array
+    features: list[jax.Array]
+
+
+class Look(NamedTuple):
+    """A batch's norms by the names of the terms, and a `Scale` a discriminator."""
+
+    gradient: dict[str, jax.Array]
+    scales: list[Scale]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures and prints; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--workdir', type=Path, required=True, help='of the run')
     parser.add_argument('--batches', type=int, default=4, help='how many to look at')
     parser.add_argument(
-        '--weight', action='append', default=[], metavar='TERM=WEIGHT', help="instead of the run's"
+        '--weight', action='append', default=[], metavar='TERM=WEIGHT', help="not the run's"
     )
-    parser.add_argument('--activation_gain', type=float, help="instead of the run's")
+    parser.add_argument('--activation_gain', type=float, help="not the run's")
     options = parser.parse_args(arguments)
     try:
-        state, _, fields, step = checkpointing.restore_for_export(options.workdir)
-        config = _changed(ConfigDict(fields), options.weight, options.activation_gain)
+        if options.batches < 1:
+            raise UserError(f'--batches {options.batches}: must be at least 1')
+        state, crop_spec, fields, step = checkpointing.restore_for_export(options.workdir)
+        config = ConfigDict(fields)
+        if options.activation_gain is not None:
+            config.discriminator.activation_gain = options.activation_gain
         model = experiment.build_model(config)
-        batches = training_batches(
-            open_dataset(Path(config.data_dir)),
-            batch_size=config.batch_size,
-            seed=config.seed,
-            options=experiment.pair_options(config),
-        )
-        rows = _measure(model, state, itertools.islice(batches, options.batches))
+        model = dataclasses.replace(model, weights=_changed(model.weights, options.weight))
+        batches = itertools.islice(_batches(config, crop_spec), options.batches)
+        looks = _look_at(model, state, batches)
     except UserError as error:
         print(f'benchmarks.gradient_norms: {error}', file=sys.stderr)
         return 1
-    print(json.dumps({'step': step, 'batches': len(rows), **summary(rows)}))
+    print(json.dumps({'step': step, 'batches': len(looks), **summary(looks)}))
     return 0
 
 
-def _changed(config: ConfigDict, weights: list[str], activation_gain: float | None) -> ConfigDict:
-    for assignment in weights:
-        name, _, value = assignment.partition('=')
-        field = f'{name}_weight'
+def _changed(weights: LossWeights, assignments: Sequence[str]) -> LossWeights:
+    known = [field.name for field in dataclasses.fields(weights)]
+    for assignment in assignments:
+        name, _, number = assignment.partition('=')
         try:
-            config.loss[field] = type(config.loss[field])(value)
-        except (KeyError, ValueError):
-            known = ', '.join(
-                sorted(x.removesuffix('_weight') for x in config.loss if 'weight' in x)
-            )
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if name not in known or not math.isfinite(value):
             raise UserError(
-                f'--weight {assignment}: must be a number for one of {known}, such as style=3'
-            ) from None
-    if activation_gain is not None:
-        config.discriminator.activation_gain = activation_gain
-    return config
+                f'--weight {assignment}: must be a number for one of {", ".join(known)}, such as '
+                'style=3'
+            )
+        weights = dataclasses.replace(weights, **{name: value})
+    return weights
 
 
-def _measure(model: TrainingModel, state: Any, batches: Any) -> list[Any]:
+def _batches(config: ConfigDict, crop_spec: CropSpec) -> Iterator[Batch]:
+    dataset = open_dataset(Path(config.data_dir))
+    crop_spec.require_equal(
+        dataset.crop_spec, here='the checkpoint', there=f'the data set {config.data_dir}'
+    )
+    return training_batches(
+        dataset,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        options=experiment.pair_options(config),
+    )
+
+
+def _look_at(model: TrainingModel, state: Any, batches: Iterable[Batch]) -> list[Look]:
     measure = jax.jit(functools.partial(look, model))
-    generator_params = spectral_norm.fold(state['generator_params'])
-    discriminator_params = spectral_norm.fold(state['discriminator_params'])
-    encoder_params = model.identity_encoder.params
+    params = (
+        spectral_norm.fold(state['generator_params']),
+        spectral_norm.fold(state['discriminator_params']),
+        model.identity_encoder.params,
+    )
     return [
-        jax.device_get(measure(generator_params, discriminator_params, encoder_params, batch))
+        jax.device_get(measure(*params, batch))
         for batch in tqdm(batches, unit='batch', disable=None)
     ]
 
@@ -107,7 +148,7 @@ def look(
     discriminator_params: Any,
     encoder_params: Any,
     batch: Batch,
-) -> tuple[dict[str, jax.Array], Judgement]:
+) -> Look:
     """Swaps a batch and differentiates each term by the swapped pictures.
 
     Args:
@@ -116,9 +157,6 @@ def look(
       discriminator_params: the same.
       encoder_params: of the identity encoder.
       batch: as in `train_step`.
-
-    Returns:
-      (norm of each term's weighted gradient, what the discriminators say).
     """
     embed = functools.partial(model.identity_encoder.embed, encoder_params)
     source, target = normalise_image(batch['source']), normalise_image(batch['target'])
@@ -126,53 +164,54 @@ def look(
     identity = embed(arcface_window(source))
     swapped = generate(model.generator, generator_params, target, boundary_map, identity)
 
-    def judge(image: jax.Array) -> Judgement:
-        def discriminate(image: jax.Array) -> Any:
-            return model.discriminator.apply({'params': discriminator_params}, image, boundary_map)
+    def discriminate(image: jax.Array) -> Any:
+        return model.discriminator.apply({'params': discriminator_params}, image, boundary_map)
 
-        return Judgement(discriminate(target), discriminate(image))
-
-    def terms(image: jax.Array) -> dict[str, jax.Array]:
+    def terms(image: jax.Array) -> tuple[dict[str, jax.Array], Judgement]:
+        judgement = Judgement(discriminate(target), discriminate(image))
         vector = embed(arcface_window(image)).vector
-        _, judged = adversarial_terms(model, judge(image))
+        _, judged = adversarial_terms(model, judgement)
         _, compared = content_terms(model, image, target, vector, identity, batch['same_image'])
-        return {
+        weighted = {
             name: getattr(model.weights, name) * value
             for name, value in (judged | compared).items()
         }
+        return weighted, judgement
 
-    values, pull = jax.vjp(terms, swapped)
-    norms = {}
+    values, pull, judgement = jax.vjp(terms, swapped, has_aux=True)
+    gradient = {}
     for name in values:
         only = {other: jnp.float32(other == name) for other in values}
-        norms[name] = jnp.linalg.norm(pull(only)[0])
-    return norms, judge(swapped)
+        gradient[name] = jnp.linalg.norm(pull(only)[0])
+    return Look(gradient, [_scale(*outputs) for outputs in zip(*judgement, strict=True)])
 
 
-def summary(rows: list[tuple[dict[str, np.ndarray], Judgement]]) -> dict[str, Any]:
-    """See the module; `rows` are what `look` gave, a row a batch."""
-    judgements = [judgement for _, judgement in rows]
+def _scale(real: ScaleOutput, fake: ScaleOutput) -> Scale:
+    spread = [jnp.std(features.astype(jnp.float32)) for features in fake.features]
+    return Scale(real.logits.astype(jnp.float32), fake.logits.astype(jnp.float32), spread)
+
+
+def summary(looks: Sequence[Look]) -> dict[str, Any]:
+    """See the module."""
     return {
         'gradient': {
-            name: float(f'{np.mean([norms[name] for norms, _ in rows]):.3g}') for name in rows[0][0]
+            name: float(f'{np.mean([each.gradient[name] for each in looks]):.3g}')
+            for name in looks[0].gradient
         },
         'discriminator': [
             {
                 'auc': round(
-                    auc(
-                        np.concatenate([j.real[scale].logits.ravel() for j in judgements]),
-                        np.concatenate([j.fake[scale].logits.ravel() for j in judgements]),
-                    ),
-                    3,
+                    auc(_patches(s.real for s in scale), _patches(s.fake for s in scale)), 3
                 ),
-                'features': [
-                    round(float(np.mean([j.fake[scale].features[i].std() for j in judgements])), 4)
-                    for i in range(len(judgements[0].fake[scale].features))
-                ],
+                'features': np.mean([s.features for s in scale], axis=0).round(4).tolist(),
             }
-            for scale in range(len(judgements[0].fake))
+            for scale in zip(*[each.scales for each in looks], strict=True)
         ],
     }
+
+
+def _patches(logits: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate([each.ravel() for each in logits])
 
 
 def auc(real: np.ndarray, fake: np.ndarray) -> float:

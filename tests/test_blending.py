@@ -67,12 +67,28 @@ def test_the_face_s_mask_ends_with_the_face(in_crop):
     mask = blending.face_mask(in_crop, 128)
     assert mask.dtype == np.float32
     assert (mask <= blending.blending_mask(128)).all() and mask.min() == 0
-    nose, cheek = in_crop[4], in_crop[234]
-    assert mask[tuple(np.rint(nose[::-1]).astype(int))] > 0.99
-    assert mask[tuple(np.rint(cheek[::-1]).astype(int))] == pytest.approx(0.5, abs=0.15)
+    assert mask[tuple(np.rint(in_crop[4, ::-1]).astype(int))] > 0.99  # the nose
     outline = cv2.convexHull(in_crop)
     for y, x in np.argwhere(mask > 0.01):
         assert cv2.pointPolygonTest(outline, (float(x), float(y)), True) > -3 * 0.025 * 128
+
+
+@pytest.mark.parametrize('size', [64, 128, 256])
+def test_the_face_s_mask_is_half_at_its_outline(size):
+    # In the middle of the crop, where eq. 12 is 1.
+    angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    circle = size / 2 - 0.5 + 0.22 * size * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    mask = blending.face_mask(circle, size)
+    x, y = circle.astype(np.float32).T
+    on_outline = cv2.remap(mask, x[None], y[None], cv2.INTER_LINEAR)
+    # Less than half of what is about a point of a circle is inside of it.
+    np.testing.assert_allclose(on_outline, 0.48, atol=0.04)
+
+
+def test_a_face_that_leaves_the_crop_has_a_mask(in_crop):
+    mask = blending.face_mask(in_crop + np.array([90, 0]), 128)
+    assert np.isfinite(mask).all()
+    assert mask[:, :32].max() == 0
 
 
 def test_the_face_s_mask_moves_with_the_landmarks(in_crop):

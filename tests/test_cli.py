@@ -65,6 +65,17 @@ def test_only_the_head_changes(swapped):
     assert rows.max() < 130 + 120
 
 
+def test_more_changes_with_the_whole_crop(swapped, tiny_bundle_file, tmp_path):
+    target, face_alone = (read_image(path).astype(int) for path in swapped)
+    folder, output = swapped[0].parent, tmp_path / 'out.png'
+    arguments = swap_arguments(folder, tiny_bundle_file, output=output)
+    assert run(*arguments, '--whole-crop') == 0
+    changed = (read_image(output) != target).any(axis=-1)
+    changed_alone = (face_alone != target).any(axis=-1)
+    assert changed.sum() > 1.5 * changed_alone.sum()
+    assert (changed_alone & ~changed).sum() < 0.02 * changed_alone.sum()
+
+
 def test_only_the_files_of_the_swap_are_there(swapped):
     names = {path.name for path in swapped[0].parent.iterdir()}
     assert names == {'target.png', 'source.jpg', 'out.png'}

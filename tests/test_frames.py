@@ -8,8 +8,8 @@ from faces import brighter, portrait
 from apgan_jax.face import blending
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.tracking import TrackedFace
-from apgan_jax.inference.anonymity import blurred_patch
-from apgan_jax.inference.casting import OneSource
+from apgan_jax.inference.anonymity import TooAlike, blurred_patch
+from apgan_jax.inference.casting import OneSource, People
 from apgan_jax.inference.frames import Blend, FaceCounts, FrameSwapper
 from apgan_jax.inference.swapper import Swapper
 
@@ -123,6 +123,27 @@ def test_a_face_that_stays_too_alike_is_blurred(swapper, identity, face):
     assert (second.counts.blurred, second.counts.swapped) == (0, 1)
     expected = blurred_patch(portrait(), face.box)
     np.testing.assert_array_equal(first.patches[0].picture, expected.picture)
+
+
+@pytest.mark.parametrize('share, too_alike', [(0.0, True), (1.0, False)])
+def test_what_is_seen_is_compared_and_not_what_was_generated(swapper, face, share, too_alike):
+    """By encoders that know a picture by its colour, a blue patch on the portrait is nobody's."""
+
+    class Colours:
+        def embed(self, crops):
+            means = crops.astype(np.float64).mean(axis=(1, 2)) - 128
+            return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+        embed_vectors = embed
+
+    crop = align_face(portrait(), face.landmarks, swapper.bundle.crop_spec).crop
+    people = [People(lambda *_: Colours().embed(crop[None])[0]) for _ in range(2)]
+    people[0].observe(portrait(), [face])
+    check = TooAlike(Colours(), *people, Colours())
+    blue = np.zeros_like(crop)
+    blue[..., 2] = 255
+    patch = blending.Patch(blue, np.full(crop.shape[:2], share, np.float32), np.eye(2, 3) * 7)
+    assert check(portrait(), face, crop, patch) is too_alike
 
 
 @pytest.mark.parametrize('checked', [True, False])

@@ -194,11 +194,15 @@ def test_a_folder_of_images(tiny_bundle_file, tmp_path, capsys):
 
 
 def test_photos_that_differ_by_suffix_alone_stay_apart(tiny_bundle_file, tmp_path):
-    folder = write_photos(tmp_path / 'in', {'a.png': portrait(), 'a.webp': head(), 'a.bmp': head()})
+    folder = write_photos(
+        tmp_path / 'in',
+        dict.fromkeys(['a.png', 'a.webp', 'a.bmp', 'a.webp.png', 'B.bmp', 'b.png'], head()),
+    )
     output = tmp_path / 'out'
     assert run(tiny_bundle_file, 'swap', folder, output) == 0
     names = sorted(path.name for path in output.iterdir())
-    assert names == ['a.bmp.png', 'a.png', 'a.webp.png']
+    pngs = ['B.bmp.png', 'a.bmp.png', 'a.png', 'a.webp.png', 'a.webp.png.png', 'b.png']
+    assert names == pngs
 
 
 @pytest.mark.parametrize('face', ['largest', '1', 'all'])
@@ -231,7 +235,7 @@ def test_a_camera(tiny_bundle_file, tmp_path, capsys):
     assert provenance.verify(output).state == 'trusted'
 
 
-def test_a_killed_swap_goes_on(tiny_bundle_file, tmp_path):
+def test_a_killed_swap_goes_on(tiny_bundle_file, tmp_path, capsys):
     """Segments are of 10 seconds: at a frame a second there is one every ten frames."""
     pts = [1000 * number for number in range(60)]
     clip = write_clip(tmp_path / 'clip.mp4', walk(60, step=3)[1], pts=pts)
@@ -249,6 +253,8 @@ def test_a_killed_swap_goes_on(tiny_bundle_file, tmp_path):
     for path in tmp_path.rglob('*'):
         if path.is_file() and path != clip:
             assert not cv2.VideoCapture(str(path)).read()[0], path
+    assert run(tiny_bundle_file, 'swap', clip, output, '--resume', '--whole-crop') == 1
+    assert 'job.whole_crop was False and is True' in capsys.readouterr().err
     assert run(tiny_bundle_file, 'swap', clip, output, '--resume') == 0
     assert not parts.exists()
     assert read_times(output) == read_times(clip)

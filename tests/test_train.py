@@ -110,11 +110,16 @@ def test_gradients_of_a_checkpoint_are_measured_term_by_term(run, capsys):
         assert min(scale['features']) > 0
 
 
-@pytest.mark.parametrize('weight', ['beauty=3', 'style', 'style=much'])
+@pytest.mark.parametrize('weight', ['beauty=3', 'style', 'style=much', 'style=nan'])
 def test_a_weight_that_no_term_has_is_refused(weight, run, capsys):
     assert gradient_norms.main(['--workdir', str(run[0]), '--weight', weight]) == 1
     error = capsys.readouterr().err
     assert f'--weight {weight}: must be a number for one of adversarial' in error
+
+
+def test_no_batches_are_no_measure(run, capsys):
+    assert gradient_norms.main(['--workdir', str(run[0]), '--batches', '0']) == 1
+    assert '--batches 0: must be at least 1' in capsys.readouterr().err
 
 
 def test_checkpoints_are_of_the_steps_asked_for(run):

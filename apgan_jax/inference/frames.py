@@ -79,7 +79,7 @@ class Blend:
     """How generated faces go into their frames.
 
     Attributes:
-      colour_match: whether they take over the target's mean colours.
+      colour_match: whether they take over mean and spread of the target's colours.
       whole_crop: whether all of the crop is blended in, as by the paper's eq. 12, and not only what
         is in the face's outline.
     """

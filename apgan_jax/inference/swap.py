@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -325,15 +325,14 @@ def _swap_folder(
     """Each image by itself; those without a face are copied as they are."""
     counts = FaceCounts()
     paths = images_in(folder)
-    stems = Counter(path.stem for path in paths)
+    names = _output_names(paths)
     output.mkdir()
     with _photo_landmarker() as landmarker:
         for path in paths:
             photo = read_image(path)
             faces = _find_faces(photo, landmarker)
             if faces:
-                name = _output_name(path, unique=stems[path.stem] == 1)
-                with _marked(path, output / name, job, how) as marked:
+                with _marked(path, output / names[path], job, how) as marked:
                     counts.add(_swap_faces(photo, faces, marked, job, how))
             else:
                 shutil.copyfile(path, output / path.name)
@@ -345,11 +344,20 @@ def _swap_folder(
     return SwapReport(counts)
 
 
-def _output_name(path: Path, *, unique: bool) -> str:
-    """The photo's own name if its format can carry the mark; else a PNG's, apart from others."""
-    if path.suffix.lower() in IMAGE_OUTPUT_SUFFIXES:
-        return path.name
-    return f'{path.stem}.png' if unique else f'{path.name}.png'
+def _output_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A photo's own name if its format can carry the mark; else a PNG's that no other one has."""
+    names = {path: path.name for path in paths if path.suffix.lower() in IMAGE_OUTPUT_SUFFIXES}
+    # Some file systems do not tell A from a.
+    taken = {name.casefold() for name in names.values()}
+    stems = Counter(path.stem.casefold() for path in paths)
+    for path in paths:
+        if path not in names:
+            name = f'{path.stem if stems[path.stem.casefold()] == 1 else path.name}.png'
+            while name.casefold() in taken:
+                name += '.png'
+            names[path] = name
+            taken.add(name.casefold())
+    return names
 
 
 def _swap_video(

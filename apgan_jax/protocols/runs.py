@@ -15,7 +15,8 @@ from apgan_jax.protocols.pictures import Clip
 from apgan_jax.protocols.suite import Suite
 
 _SWAPPED_HERE = (
-    'bundles: the file that `apgan swap` writes, decoded again; k frames or photos a source'
+    'bundles: the file that `apgan swap` writes, only the face blended in, decoded again; k '
+    'frames or photos a source'
 )
 # A method of the data set has seen the whole source; so many frames stand for it.
 _FRAMES_OF_OTHERS = 10
