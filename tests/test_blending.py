@@ -68,21 +68,28 @@ def test_the_face_s_mask_ends_with_the_face(in_crop):
     assert mask.dtype == np.float32
     assert (mask <= blending.blending_mask(128)).all() and mask.min() == 0
     assert mask[tuple(np.rint(in_crop[4, ::-1]).astype(int))] > 0.99  # the nose
-    outline = cv2.convexHull(in_crop)
+    outline = blending.face_outline(in_crop, 128)
     for y, x in np.argwhere(mask > 0.01):
-        assert cv2.pointPolygonTest(outline, (float(x), float(y)), True) > -3 * 0.025 * 128
+        assert cv2.pointPolygonTest(outline, (float(x), float(y)), True) > -3 * 0.02 * 128
 
 
 @pytest.mark.parametrize('size', [64, 128, 256])
 def test_the_face_s_mask_is_half_at_its_outline(size):
     # In the middle of the crop, where eq. 12 is 1.
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-    circle = size / 2 - 0.5 + 0.22 * size * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    circle = size / 2 - 0.5 + 0.2 * size * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     mask = blending.face_mask(circle, size)
-    x, y = circle.astype(np.float32).T
+    x, y = blending.face_outline(circle, size)[:, 0].T
     on_outline = cv2.remap(mask, x[None], y[None], cv2.INTER_LINEAR)
     # Less than half of what is about a point of a circle is inside of it.
-    np.testing.assert_allclose(on_outline, 0.48, atol=0.04)
+    np.testing.assert_allclose(on_outline, 0.48, atol=0.06)
+
+
+def test_the_outline_has_a_margin_and_more_above(in_crop):
+    outline = blending.face_outline(in_crop, 128)[:, 0]
+    more = np.stack([in_crop.min(0) - outline.min(0), outline.max(0) - in_crop.max(0)])
+    # Left, up, right, down: 3 % of the crop, and 8 % more above.
+    np.testing.assert_allclose(more.ravel() / 128, [0.03, 0.11, 0.03, 0.03], atol=0.005)
 
 
 def test_a_face_that_leaves_the_crop_has_a_mask(in_crop):
@@ -95,7 +102,7 @@ def test_the_face_s_mask_moves_with_the_landmarks(in_crop):
     mask = blending.face_mask(in_crop, 128)
     moved = blending.face_mask(in_crop + np.array([3, -2]), 128)
     middle = np.s_[30:90, 30:90]
-    np.testing.assert_allclose(np.roll(mask, (-2, 3), (0, 1))[middle], moved[middle], atol=0.02)
+    np.testing.assert_allclose(np.roll(mask, (-2, 3), (0, 1))[middle], moved[middle], atol=0.05)
     # A quarter of a pixel is seen, and no more than that: what moves smoothly is blended smoothly.
     step = np.abs(blending.face_mask(in_crop + np.array([0.25, 0]), 128) - mask)
     assert 0.005 < step.max() < 0.06

@@ -1,0 +1,70 @@
+"""What blending leaves of an identity, on the pairs of `apgan evaluate --protocol heldout`.
+
+`APGAN_DATA=FOLDER python -m benchmarks.blending --bundle FILE` compares, by SFace, the generator's
+picture before blending, blended within the face's outline, and blended whole (eq. 12), all at the
+model's own size, and prints a JSON object last: cosines to source and to target.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from apgan_jax.bundle import SHIPPED_BUNDLE, load_bundle
+from apgan_jax.errors import UserError
+from apgan_jax.face import blending
+from apgan_jax.inference.swapper import Swapper
+from apgan_jax.metrics.identity import SFace
+from apgan_jax.protocols.photos import Faces, heldout_pairs, read_faces, swap_in_place
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures and prints; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--bundle', type=Path, default=SHIPPED_BUNDLE, help='the shipped one')
+    parser.add_argument('--every', type=int, default=4, help='of the pairs, one in so many')
+    options = parser.parse_args(arguments)
+    try:
+        if options.every < 1:
+            raise UserError(f'--every {options.every}: must be at least 1')
+        swapper = Swapper(load_bundle(options.bundle))
+        faces = read_faces(heldout_pairs(), swapper.bundle.crop_spec)
+        row = compare(swapper, faces, faces.pairs[:: options.every])
+    except UserError as error:
+        print(f'benchmarks.blending: {error}', file=sys.stderr)
+        return 1
+    print(json.dumps({'bundle': swapper.bundle.name, **row}))
+    return 0
+
+
+def compare(
+    swapper: Swapper, faces: Faces, pairs: Sequence[tuple[int, int]]
+) -> dict[str, dict[str, float]]:
+    """Mean cosines to source and target by how the face was blended; see the module."""
+    sface = SFace()
+    cosines: dict[str, list[tuple[float, float]]] = {}
+    for source, target in tqdm(pairs, unit='pair', disable=None):
+        face = faces[target]
+        swapped = swap_in_place(swapper, faces, [source], target).in_place
+        wanted, unwanted = (sface.embed(faces[number].crop[None])[0] for number in (source, target))
+        for name, landmarks in (('face', face.landmarks), ('whole_crop', None)):
+            seen = face.crop.copy()
+            blending.paste(seen, blending.face_patch(swapped, np.eye(2, 3), landmarks))
+            vector = sface.embed(seen[None])[0]
+            cosines.setdefault(name, []).append((vector @ wanted, vector @ unwanted))
+        vector = sface.embed(swapped[None])[0]
+        cosines.setdefault('not_blended', []).append((vector @ wanted, vector @ unwanted))
+    return {
+        name: dict(
+            zip(('source', 'target'), np.mean(values, axis=0).round(4).tolist(), strict=True)
+        )
+        for name, values in cosines.items()
+    }
+
+
+if __name__ == '__main__':
+    sys.exit(main())
