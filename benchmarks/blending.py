@@ -58,12 +58,12 @@ def compare(
             cosines.setdefault(name, []).append((vector @ wanted, vector @ unwanted))
         vector = sface.embed(swapped[None])[0]
         cosines.setdefault('not_blended', []).append((vector @ wanted, vector @ unwanted))
-    return {
-        name: dict(
-            zip(('source', 'target'), np.mean(values, axis=0).round(4).tolist(), strict=True)
-        )
-        for name, values in cosines.items()
-    }
+    return {name: _means(values) for name, values in cosines.items()}
+
+
+def _means(cosines: Sequence[tuple[float, float]]) -> dict[str, float]:
+    source, target = np.mean(cosines, axis=0, dtype=np.float64)
+    return {'source': round(float(source), 4), 'target': round(float(target), 4)}
 
 
 if __name__ == '__main__':

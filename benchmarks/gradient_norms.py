@@ -203,11 +203,15 @@ def summary(looks: Sequence[Look]) -> dict[str, Any]:
                 'auc': round(
                     auc(_patches(s.real for s in scale), _patches(s.fake for s in scale)), 3
                 ),
-                'features': np.mean([s.features for s in scale], axis=0).round(4).tolist(),
+                'features': _stages(s.features for s in scale),
             }
             for scale in zip(*[each.scales for each in looks], strict=True)
         ],
     }
+
+
+def _stages(features: Iterable[Sequence[np.ndarray]]) -> list[float]:
+    return np.mean(list(features), axis=0, dtype=np.float64).round(4).tolist()
 
 
 def _patches(logits: Iterable[np.ndarray]) -> np.ndarray:

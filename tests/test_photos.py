@@ -15,7 +15,7 @@ from apgan_jax.metrics.networks import data_folder
 from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator
 from apgan_jax.protocols import photos
 from apgan_jax.protocols.suite import build_suite
-from benchmarks import heldout_limits, pose_error
+from benchmarks import blending, heldout_limits, pose_error
 
 
 @pytest.fixture(scope='module')
@@ -126,6 +126,15 @@ def test_the_ends_of_the_scales(lfw):
     assert 0.3 < rows['other_photo']['source_similarity_sface'] < 1
     blurred = [rows[f'blur_{sigma:g}']['ssim'] for sigma in heldout_limits.BLURS]
     assert 1 > blurred[0] > blurred[1] > blurred[2]
+
+
+def test_the_face_alone_keeps_more_of_the_target_than_what_was_generated(lfw):
+    swapper = Swapper(load_bundle(SHIPPED_BUNDLE))
+    faces = photos.read_faces(photos.lfw_pairs(lfw, 2), swapper.bundle.crop_spec)
+    row = blending.compare(swapper, faces, faces.pairs)
+    assert row.keys() == {'face', 'whole_crop', 'not_blended'}
+    assert row['not_blended']['target'] < row['whole_crop']['target'] < 1
+    assert row['not_blended']['target'] < row['face']['target'] < 1
 
 
 def test_where_pose_errors_come_from():
