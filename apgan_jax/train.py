@@ -49,8 +49,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     """
     workdir = Path(workdir)
     experiment.check_numbers(config)
-    dataset = _open_fitting_dataset(config)
-    batches = _batches(config, dataset)
+    dataset = open_fitting_dataset(config)
+    batches = open_batches(config, dataset)
     mesh = sharding.create_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     model = experiment.build_model(config)
     inputs = _inputs(dataset, model)
@@ -113,7 +113,15 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     return state
 
 
-def _open_fitting_dataset(config: ConfigDict) -> RecordDataset:
+def open_fitting_dataset(config: ConfigDict) -> RecordDataset:
+    """The data set of `config.data_dir`.
+
+    Args:
+      config: see configs/default.py.
+
+    Raises:
+      UserError: none given, none there, or one with crops other than the config's.
+    """
     if not config.data_dir:
         raise UserError(
             'config.data_dir is empty: pass --config.data_dir=DIR, a folder made by `python -m '
@@ -126,7 +134,19 @@ def _open_fitting_dataset(config: ConfigDict) -> RecordDataset:
     return dataset
 
 
-def _batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIterator:
+def open_batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIterator:
+    """This process's share of the batches, endless, as `train_step` takes them.
+
+    Args:
+      config: see configs/default.py.
+      dataset: of `open_fitting_dataset`.
+
+    Returns:
+      An iterator whose place a checkpoint holds.
+
+    Raises:
+      UserError: as `training_batches`.
+    """
     return training_batches(
         dataset,
         batch_size=sharding.local_batch_size(

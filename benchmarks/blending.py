@@ -51,13 +51,14 @@ def compare(
         face = faces[target]
         swapped = swap_in_place(swapper, faces, [source], target).in_place
         wanted, unwanted = (sface.embed(faces[number].crop[None])[0] for number in (source, target))
+        seen = {'not_blended': swapped}
         for name, landmarks in (('face', face.landmarks), ('whole_crop', None)):
-            seen = face.crop.copy()
-            blending.paste(seen, blending.face_patch(swapped, np.eye(2, 3), landmarks))
-            vector = sface.embed(seen[None])[0]
+            seen[name] = face.crop.copy()
+            patch = blending.face_patch(swapped, np.eye(2, 3), landmarks)
+            blending.paste(seen[name], patch)
+        for name, picture in seen.items():
+            vector = sface.embed(picture[None])[0]
             cosines.setdefault(name, []).append((vector @ wanted, vector @ unwanted))
-        vector = sface.embed(swapped[None])[0]
-        cosines.setdefault('not_blended', []).append((vector @ wanted, vector @ unwanted))
     return {name: _means(values) for name, values in cosines.items()}
 
 

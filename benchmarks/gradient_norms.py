@@ -21,7 +21,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,10 +32,8 @@ import scipy.stats
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from apgan_jax import checkpointing, experiment
-from apgan_jax.data.pipeline import open_dataset, training_batches
+from apgan_jax import checkpointing, experiment, train
 from apgan_jax.errors import UserError
-from apgan_jax.face.alignment import CropSpec
 from apgan_jax.images import arcface_window, normalise_boundary_map, normalise_image
 from apgan_jax.losses import LossWeights
 from apgan_jax.models import spectral_norm
@@ -84,14 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.batches < 1:
             raise UserError(f'--batches {options.batches}: must be at least 1')
-        state, crop_spec, fields, step = checkpointing.restore_for_export(options.workdir)
+        state, _, fields, step = checkpointing.restore_for_export(options.workdir)
         config = ConfigDict(fields)
         if options.activation_gain is not None:
             config.discriminator.activation_gain = options.activation_gain
         model = experiment.build_model(config)
         model = dataclasses.replace(model, weights=_changed(model.weights, options.weight))
-        batches = itertools.islice(_batches(config, crop_spec), options.batches)
-        looks = _look_at(model, state, batches)
+        batches = train.open_batches(config, train.open_fitting_dataset(config))
+        looks = _look_at(model, state, itertools.islice(batches, options.batches))
     except UserError as error:
         print(f'benchmarks.gradient_norms: {error}', file=sys.stderr)
         return 1
@@ -114,19 +112,6 @@ def _changed(weights: LossWeights, assignments: Sequence[str]) -> LossWeights:
             )
         weights = dataclasses.replace(weights, **{name: value})
     return weights
-
-
-def _batches(config: ConfigDict, crop_spec: CropSpec) -> Iterator[Batch]:
-    dataset = open_dataset(Path(config.data_dir))
-    crop_spec.require_equal(
-        dataset.crop_spec, here='the checkpoint', there=f'the data set {config.data_dir}'
-    )
-    return training_batches(
-        dataset,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        options=experiment.pair_options(config),
-    )
 
 
 def _look_at(model: TrainingModel, state: Any, batches: Iterable[Batch]) -> list[Look]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from apgan_jax.face import drawing
 from apgan_jax.face.alignment import compose, invert, scale_of, transform_points
 
 ALPHA_AT_256 = 0.08
@@ -22,9 +23,6 @@ GAMMA = 0.7
 _MARGIN = 0.03
 _FOREHEAD = 0.08
 _EDGE = 0.02
-_FRACTION_BITS = 4
-# The outline is drawn on a finer canvas and area-reduced: OpenCV's own anti-aliasing widens it.
-_SUPERSAMPLING = 4
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,10 @@ def face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
     Returns:
       float32 (size, size) in [0, 1].
     """
-    outline = (face_outline(landmarks, size) + 0.5) * _SUPERSAMPLING - 0.5
-    canvas = np.zeros((_SUPERSAMPLING * size, _SUPERSAMPLING * size), np.uint8)
-    fixed_point = np.rint(outline * 2**_FRACTION_BITS).astype(np.int32)
-    cv2.fillConvexPoly(canvas, fixed_point, 255, shift=_FRACTION_BITS)
-    area = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
+    outline = drawing.fixed_point(drawing.to_fine(face_outline(landmarks, size)))
+    canvas = drawing.fine_canvas(size)
+    cv2.fillConvexPoly(canvas, outline, 255, shift=drawing.FRACTION_BITS)
+    area = drawing.reduce(canvas, size)
     soft = cv2.GaussianBlur(area.astype(np.float32) / 255, (0, 0), _EDGE * size)
     return np.minimum(soft, blending_mask(size))
 

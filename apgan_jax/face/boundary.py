@@ -8,6 +8,7 @@ exchange, and those of the mouth and the nose have equal red and blue: mirroring
 import cv2
 import numpy as np
 
+from apgan_jax.face import drawing
 from apgan_jax.face import landmarks as points
 
 STYLE = 'lines-v1'
@@ -19,11 +20,8 @@ NOSE_BRIDGE_COLOUR = (255, 255, 255)
 
 # Height over width of the lid opening under which an eye counts as closed and shows no eyeball.
 CLOSED_EYE_RATIO = 0.12
-# Lines are drawn on a finer canvas and area-reduced: OpenCV's own anti-aliasing knows no widths
-# between whole pixels, and at 64 px a line two pixels wide would cover the eyeball.
-_SUPERSAMPLING = 4
+# Of the size; at 64 px a line two pixels wide would cover the eyeball.
 _LINE_WIDTH = 0.009
-_FRACTION_BITS = 4
 
 # contour, iris, upper lid, lower lid, outer corner, inner corner
 _LEFT_EYE = (points.LEFT_EYE, points.LEFT_IRIS, 159, 145, 33, 133)
@@ -40,14 +38,14 @@ def draw_boundary_map(landmarks: np.ndarray, size: int) -> np.ndarray:
     Returns:
       uint8 (size, size, 3).
     """
-    canvas = np.zeros((_SUPERSAMPLING * size, _SUPERSAMPLING * size, 3), np.uint8)
-    landmarks = (landmarks + 0.5) * _SUPERSAMPLING - 0.5
+    canvas = drawing.fine_canvas(size, 3)
+    landmarks = drawing.to_fine(landmarks)
     _draw_eye(canvas, landmarks, *_LEFT_EYE, LEFT_EYE_COLOUR, LEFT_IRIS_COLOUR)
     _draw_eye(canvas, landmarks, *_RIGHT_EYE, RIGHT_EYE_COLOUR, RIGHT_IRIS_COLOUR)
     _draw_line(canvas, landmarks[list(points.OUTER_LIP)], OUTER_LIP_COLOUR, closed=True)
     _draw_line(canvas, landmarks[list(points.INNER_LIP)], INNER_LIP_COLOUR, closed=True)
     _draw_line(canvas, landmarks[list(points.NOSE_BRIDGE)], NOSE_BRIDGE_COLOUR, closed=False)
-    return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
+    return drawing.reduce(canvas, size)
 
 
 def mirror(boundary_map: np.ndarray) -> np.ndarray:
@@ -84,11 +82,11 @@ def _draw_disc(canvas: np.ndarray, iris: np.ndarray, colour: tuple[int, int, int
     radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
     cv2.circle(
         canvas,
-        tuple(_fixed_point(iris[0])),
-        max(1, round(radius * 2**_FRACTION_BITS)),
+        tuple(drawing.fixed_point(iris[0])),
+        max(1, round(radius * 2**drawing.FRACTION_BITS)),
         colour,
         thickness=cv2.FILLED,
-        shift=_FRACTION_BITS,
+        shift=drawing.FRACTION_BITS,
     )
 
 
@@ -96,8 +94,6 @@ def _draw_line(
     canvas: np.ndarray, line: np.ndarray, colour: tuple[int, int, int], *, closed: bool
 ) -> None:
     thickness = max(1, round(_LINE_WIDTH * canvas.shape[0]))
-    cv2.polylines(canvas, [_fixed_point(line)], closed, colour, thickness, shift=_FRACTION_BITS)
-
-
-def _fixed_point(coordinates: np.ndarray) -> np.ndarray:
-    return np.round(coordinates * 2**_FRACTION_BITS).astype(np.int32)
+    cv2.polylines(
+        canvas, [drawing.fixed_point(line)], closed, colour, thickness, shift=drawing.FRACTION_BITS
+    )
