@@ -107,6 +107,9 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--whole-crop', action='store_true', help='blend as the paper does, about the face too'
     )
+    parser.add_argument(
+        '--unsteady', action='store_true', help='leave each generated face as its frame gave it'
+    )
     parser.add_argument('--label', nargs='?', const='', help='draw a visible label, or this text')
     parser.add_argument('--certificate', type=Path, help='PEM chain to sign with, with --key')
     parser.add_argument('--key', type=Path, help='PEM key to sign with')
@@ -186,7 +189,11 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
 def _blend(options: argparse.Namespace):
     from apgan_jax.inference.frames import Blend
 
-    return Blend(colour_match=options.colour_match, whole_crop=options.whole_crop)
+    return Blend(
+        colour_match=options.colour_match,
+        whole_crop=options.whole_crop,
+        steady=not options.unsteady,
+    )
 
 
 def _output(options: argparse.Namespace):

@@ -9,7 +9,7 @@ from apgan_jax.face import blending
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import TooAlike, blurred_patch
-from apgan_jax.inference.casting import OneSource, People
+from apgan_jax.inference.casting import OneSource, People, Role
 from apgan_jax.inference.frames import Blend, FaceCounts, FrameSwapper
 from apgan_jax.inference.swapper import Swapper
 
@@ -42,7 +42,7 @@ def everybody(identity):
 def test_every_frame_comes_back_in_order_with_its_own_face(swapper, identity, face):
     frames = [Photo(brighter(portrait(), 1 - 0.05 * number)) for number in range(7)]
     faces = [[face], [], [face], [face, face], [face], [], [face]]
-    stage = FrameSwapper(swapper, everybody(identity), batch_size=3)
+    stage = FrameSwapper(swapper, everybody(identity), batch_size=3, blend=Blend(steady=False))
     done = list(stage.run(zip(frames, faces, strict=True)))
     assert [each.frame for each in done] == frames
     assert [len(each.patches) for each in done] == [len(each) for each in faces]
@@ -68,6 +68,49 @@ def test_the_face_alone_or_the_whole_crop_is_blended(swapper, identity, face):
     landmarks = align_face(portrait(), face.landmarks, swapper.bundle.crop_spec).landmarks
     expected = blending.face_mask(landmarks, whole.mask.shape[0])
     np.testing.assert_array_equal(alone.mask, expected)
+
+
+def pictures_of(frames, swapper, casting, **blend):
+    """Of the faces of each frame: a list of patches' pictures."""
+    stage = FrameSwapper(swapper, casting, batch_size=2, blend=Blend(**blend))
+    return [[patch.picture for patch in done.patches] for done in stage.run(frames)]
+
+
+def flickering(*faces):
+    """The same photo with less and less light, which a random generator answers with flicker."""
+    return [(Photo(brighter(portrait(), 1 - 0.02 * n)), each) for n, each in enumerate(faces)]
+
+
+def test_a_person_is_steadied_from_frame_to_frame(swapper, identity, face):
+    frames = flickering([face], [face], [face], [], [face])
+    steady = pictures_of(frames, swapper, everybody(identity))
+    alone = pictures_of(frames, swapper, everybody(identity), steady=False)
+    same = [np.array_equal(*pair) for pair in zip(steady, alone, strict=True)]
+    # A face that comes back after a frame without it begins anew.
+    assert same == [True, False, False, True, True]
+
+
+def test_people_are_steadied_each_by_their_own_past(swapper, identity, face):
+    other = TrackedFace(7, face.landmarks + np.float32([40, 25]))
+    both = pictures_of(flickering([face, other], [other, face]), swapper, everybody(identity))
+    (_, (first,)) = pictures_of(flickering([face], [face]), swapper, everybody(identity))
+    (_, (second,)) = pictures_of(flickering([other], [other]), swapper, everybody(identity))
+    np.testing.assert_array_equal(both[1], [second, first])
+
+
+def test_somebody_who_becomes_somebody_else_begins_anew(swapper, identity, face):
+    size = swapper.bundle.crop_spec.size
+    another = swapper.embed_source([np.full((size, size, 3), 40, np.uint8)])
+
+    def casting(picture, faces):
+        calls.append(len(faces))
+        return [Role(each, identity if len(calls) == 1 else another) for each in faces]
+
+    calls = []
+    steady = pictures_of(flickering([face], [face]), swapper, casting)
+    calls.clear()
+    alone = pictures_of(flickering([face], [face]), swapper, casting, steady=False)
+    np.testing.assert_array_equal(steady, alone)
 
 
 def test_colours_are_matched_where_the_patch_shows(swapper, identity, face):

@@ -253,8 +253,12 @@ def test_a_killed_swap_goes_on(tiny_bundle_file, tmp_path, capsys):
     for path in tmp_path.rglob('*'):
         if path.is_file() and path != clip:
             assert not cv2.VideoCapture(str(path)).read()[0], path
-    assert run(tiny_bundle_file, 'swap', clip, output, '--resume', '--whole-crop') == 1
-    assert 'job.whole_crop was False and is True' in capsys.readouterr().err
+    for option, problem in (
+        ('--whole-crop', 'job.whole_crop was False and is True'),
+        ('--unsteady', 'job.steady was True and is False'),
+    ):
+        assert run(tiny_bundle_file, 'swap', clip, output, '--resume', option) == 1
+        assert problem in capsys.readouterr().err
     assert run(tiny_bundle_file, 'swap', clip, output, '--resume') == 0
     assert not parts.exists()
     assert read_times(output) == read_times(clip)

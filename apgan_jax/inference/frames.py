@@ -1,11 +1,11 @@
-"""From frames with faces to frames with patches: aligned, generated in batches, checked.
+"""From frames with faces to frames with patches: aligned, generated in batches, steadied, checked.
 
 This is the stage between finding faces and writing frames. It draws nothing: a patch says what is
 to be blended where, and the writer does it in the frame's own pixels.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -17,6 +17,7 @@ from apgan_jax.face.colour import match_colours
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import LikenessCheck, blurred_patch
 from apgan_jax.inference.casting import Casting, Role
+from apgan_jax.inference.steadying import FaceSteadier
 from apgan_jax.inference.swapper import Swapper
 
 
@@ -82,10 +83,12 @@ class Blend:
       colour_match: whether they take over mean and spread of the target's colours.
       whole_crop: whether all of the crop is blended in, as by the paper's eq. 12, and not only what
         is in the face's outline.
+      steady: whether a person's generated faces are steadied from frame to frame.
     """
 
     colour_match: bool = False
     whole_crop: bool = False
+    steady: bool = True
 
 
 FACE_ALONE = Blend()
@@ -128,6 +131,7 @@ class FrameSwapper:
         self._batch_size = batch_size
         self._blend = blend
         self._check = check
+        self._steadiers: dict[tuple[int, int], FaceSteadier] = {}
 
     def run(self, tracked: Iterable[tuple[F, Sequence[TrackedFace]]]) -> Iterator[Swapped[F]]:
         """Yields every frame, in order, with its patches; at most a batch of frames late."""
@@ -163,9 +167,23 @@ class FrameSwapper:
     def _finish(self, waiting: Sequence[_Work]) -> Iterator[Swapped[F]]:
         crops = self._generate([face for work in waiting for face in work.faces])
         for done, faces in waiting:
+            before, self._steadiers = self._steadiers, {}
             for face in faces:
-                self._add_patch(done, face, next(crops))
+                swapped = next(crops)
+                if self._blend.steady:
+                    swapped = self._steadied(face, swapped, before)
+                self._add_patch(done, face, swapped)
             yield done
+
+    def _steadied(
+        self, face: _Face, swapped: np.ndarray, before: Mapping[tuple[int, int], FaceSteadier]
+    ) -> np.ndarray:
+        """With what the last frame knew of the same person with the same new identity."""
+        # Castings give the same identity, and not an equal one, for as long as it is meant to stay.
+        key = face.role.face.person, id(face.role.identity)
+        steadier = before.get(key) or FaceSteadier()
+        self._steadiers[key] = steadier
+        return steadier(face.aligned.crop, swapped)
 
     def _generate(self, faces: Sequence[_Face]) -> Iterator[np.ndarray]:
         """The generated crops, in order."""
