@@ -1,9 +1,8 @@
 """Generated faces that do not flicker.
 
 The generator sees one frame at a time, and its shades come and go from frame to frame where the
-target's do not. What it adds to the target is steadied along the target's optical flow. It is the
-difference that is kept, and not the picture: what the target does by itself, a blink, a word, a
-change of light, goes through in the same frame.
+target's do not. They are averaged along the target's optical flow, as far as that explains the
+target; where it does not, at lips and lids that open, the frame is left as it came.
 """
 
 import cv2
@@ -12,24 +11,28 @@ import numpy as np
 from apgan_jax.metrics.flow import DisFlow, Flow
 from apgan_jax.metrics.fwe import warp
 
-# How much of the past is kept where the flow explains the target fully: some two seconds.
-_MEMORY = 0.98
+# How much of the past is kept where the flow explains the target fully: some ten frames.
+_MEMORY = 0.9
 # Levels of 255 by which the target may differ from what its flow says until a third is believed.
 _TOLERANCE = 20.0
-# Standard deviation of what is steadied, a part of the size. Finer detail is the frame's own: flow
-# is not exact enough to carry it without blur.
-_SMOOTHNESS = 0.01
+# Standard deviations, parts of the size. Detail finer than the first is the frame's own: flow is
+# not exact enough to carry it without blur. A change coarser than the second is one of the light.
+_DETAIL, _LIGHT = 0.01, 0.06
+# A part of the size: how near to something unexplained nothing is believed. Flow can make a closed
+# lid of an open one's rim, and only the pixels beside it tell.
+_DOUBT = 0.04
 # Mean belief below which the last picture shows something else: another scene, another face.
-# Neighbouring frames have 0.83 and more, different people less than 0.4 (docs/training-notes.md).
-_MIN_BELIEF = 0.6
+# Neighbouring frames have 0.7 and more, different people 0.25 and less (docs/training-notes.md).
+_MIN_BELIEF = 0.5
 
 
 class FaceSteadier:
     """Steadies the generated pictures of one face, frame after frame.
 
-    With V the target's crop, G the generated one, S a Gaussian and W the warp by the flow of V, the
-    result is G + D' - S(G - V), where D' is S(G - V) averaged along W over the frames before; less
-    is kept where V is not what W makes of the frame before.
+    Coarse parts are averaged over the frames, and only they. What is carried from the frame before
+    is lit as the target is now, so that a change of light does not lag. Averaging what was
+    generated, and not how it differs from the target, keeps the target's features out of it: where
+    flow errs, the difference to one frame would uncover the other's (docs/training-notes.md).
 
     Args:
       flow: finds optical flow; OpenCV's DIS by default.
@@ -38,7 +41,7 @@ class FaceSteadier:
     def __init__(self, flow: Flow | None = None) -> None:
         self._flow = flow or DisFlow()
         self._target: np.ndarray | None = None
-        self._difference: np.ndarray | None = None
+        self._coarse: np.ndarray | None = None
 
     def __call__(self, target: np.ndarray, generated: np.ndarray) -> np.ndarray:
         """Steadies the next frame's picture.
@@ -50,22 +53,30 @@ class FaceSteadier:
         Returns:
           RGB uint8 (size, size, 3); the first frame's, and that of another scene, as it came.
         """
-        sigma = _SMOOTHNESS * target.shape[0]
-        difference = cv2.GaussianBlur(
-            cv2.subtract(generated, target, dtype=cv2.CV_32F), (0, 0), sigma
-        )
-        steady = self._steadied(target, difference)
-        self._target, self._difference = target, steady
-        return np.clip(np.rint(generated + (steady - difference)), 0, 255).astype(np.uint8)
+        coarse = _blurred(generated.astype(np.float32), _DETAIL)
+        steady = self._steadied(target, coarse)
+        self._target, self._coarse = target, steady
+        return np.clip(np.rint(generated + (steady - coarse)), 0, 255).astype(np.uint8)
 
-    def _steadied(self, target: np.ndarray, difference: np.ndarray) -> np.ndarray:
-        if self._target is None or self._difference is None:
-            return difference
+    def _steadied(self, target: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+        if self._target is None or self._coarse is None:
+            return coarse
         flow = self._flow(target, self._target)
-        explained = warp(self._target.astype(np.float32), flow)
-        distance = cv2.absdiff(target.astype(np.float32), explained).mean(axis=-1, keepdims=True)
-        belief = np.exp(-distance / _TOLERANCE)
+        unexplained = target - warp(self._target.astype(np.float32), flow)
+        light = _blurred(unexplained, _LIGHT)
+        distance = np.abs(unexplained - light).mean(axis=-1)
+        belief = np.exp(-_spread(distance, _DOUBT) / _TOLERANCE)[..., None]
         if belief.mean() < _MIN_BELIEF:
-            return difference
-        kept = warp(self._difference, flow)
-        return difference + _MEMORY * belief * (kept - difference)
+            return coarse
+        carried = warp(self._coarse, flow) + light
+        return coarse + _MEMORY * belief * (carried - coarse)
+
+
+def _blurred(picture: np.ndarray, part_of_size: float) -> np.ndarray:
+    return cv2.GaussianBlur(picture, (0, 0), part_of_size * picture.shape[0])
+
+
+def _spread(values: np.ndarray, part_of_size: float) -> np.ndarray:
+    """The largest value of each pixel's neighbourhood of (size, size)."""
+    side = 2 * round(part_of_size * values.shape[0] / 2) + 1
+    return cv2.dilate(values, np.ones((side, side), np.uint8))
