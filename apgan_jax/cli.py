@@ -108,6 +108,9 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         '--whole-crop', action='store_true', help='blend as the paper does, about the face too'
     )
     parser.add_argument(
+        '--keep-hair', action='store_true', help="leave the target's hair on forehead and temples"
+    )
+    parser.add_argument(
         '--unsteady', action='store_true', help='leave each generated face as its frame gave it'
     )
     parser.add_argument('--label', nargs='?', const='', help='draw a visible label, or this text')
@@ -193,6 +196,7 @@ def _blend(options: argparse.Namespace):
         colour_match=options.colour_match,
         whole_crop=options.whole_crop,
         steady=not options.unsteady,
+        keep_hair=options.keep_hair,
     )
 
 

@@ -1,11 +1,13 @@
 """What blending leaves of an identity, on the pairs of `apgan evaluate --protocol heldout`.
 
 `APGAN_DATA=FOLDER python -m benchmarks.blending --bundle FILE` compares, by SFace, the generator's
-picture before blending, blended within the face's outline, and blended whole (eq. 12), all at the
-model's own size, and prints a JSON object last: cosines to source and to target.
+picture before blending, blended within the face's outline, the same with the target's hair kept,
+and blended whole (eq. 12), all at the model's own size, and prints a JSON object last: cosines to
+source and to target.
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from tqdm import tqdm
 from apgan_jax.bundle import SHIPPED_BUNDLE, load_bundle
 from apgan_jax.errors import UserError
 from apgan_jax.face import blending
+from apgan_jax.face.hair import without_hair
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.identity import SFace
 from apgan_jax.protocols.photos import Faces, heldout_pairs, read_faces, swap_in_place
@@ -53,13 +56,22 @@ def compare(
         wanted, unwanted = (sface.embed(faces[number].crop[None])[0] for number in (source, target))
         seen = {'not_blended': swapped}
         for name, landmarks in (('face', face.landmarks), ('whole_crop', None)):
-            seen[name] = face.crop.copy()
             patch = blending.face_patch(swapped, np.eye(2, 3), landmarks)
-            blending.paste(seen[name], patch)
+            seen[name] = _pasted(face.crop, patch)
+            if name == 'face':
+                shown = without_hair(face.crop, swapped, face.landmarks)
+                patch = dataclasses.replace(patch, mask=patch.mask * shown)
+                seen['hair_kept'] = _pasted(face.crop, patch)
         for name, picture in seen.items():
             vector = sface.embed(picture[None])[0]
             cosines.setdefault(name, []).append((vector @ wanted, vector @ unwanted))
     return {name: _means(values) for name, values in cosines.items()}
+
+
+def _pasted(crop: np.ndarray, patch: blending.Patch) -> np.ndarray:
+    picture = crop.copy()
+    blending.paste(picture, patch)
+    return picture
 
 
 def _means(cosines: Sequence[tuple[float, float]]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from faces import brighter, portrait
 
 from apgan_jax.face import blending
 from apgan_jax.face.aligned import align_face
+from apgan_jax.face.hair import without_hair
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import TooAlike, blurred_patch
 from apgan_jax.inference.casting import OneSource, People, Role
@@ -68,6 +69,16 @@ def test_the_face_alone_or_the_whole_crop_is_blended(swapper, identity, face):
     landmarks = align_face(portrait(), face.landmarks, swapper.bundle.crop_spec).landmarks
     expected = blending.face_mask(landmarks, whole.mask.shape[0])
     np.testing.assert_array_equal(alone.mask, expected)
+
+
+def test_hair_is_kept_when_asked(swapper, identity, face):
+    (alone,) = patches_of(swapper, identity, face)
+    (kept,) = patches_of(swapper, identity, face, keep_hair=True)
+    aligned = align_face(portrait(), face.landmarks, swapper.bundle.crop_spec)
+    shown = without_hair(aligned.crop, kept.picture, aligned.landmarks)
+    np.testing.assert_array_equal(kept.picture, alone.picture)
+    np.testing.assert_array_equal(kept.mask, alone.mask * shown)
+    assert kept.mask.sum() < alone.mask.sum()
 
 
 def pictures_of(frames, swapper, casting, **blend):

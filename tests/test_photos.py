@@ -132,9 +132,9 @@ def test_the_face_alone_keeps_more_of_the_target_than_what_was_generated(lfw):
     swapper = Swapper(load_bundle(SHIPPED_BUNDLE))
     faces = photos.read_faces(photos.lfw_pairs(lfw, 2), swapper.bundle.crop_spec)
     row = blending.compare(swapper, faces, faces.pairs)
-    assert row.keys() == {'face', 'whole_crop', 'not_blended'}
+    assert row.keys() == {'face', 'hair_kept', 'whole_crop', 'not_blended'}
     assert row['not_blended']['target'] < row['whole_crop']['target'] < 1
-    assert row['not_blended']['target'] < row['face']['target'] < 1
+    assert row['not_blended']['target'] < row['face']['target'] < row['hair_kept']['target'] < 1
 
 
 def test_where_pose_errors_come_from():

@@ -14,6 +14,7 @@ import numpy as np
 from apgan_jax.face import blending
 from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.face.colour import match_colours
+from apgan_jax.face.hair import without_hair
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import LikenessCheck, blurred_patch
 from apgan_jax.inference.casting import Casting, Role
@@ -84,11 +85,13 @@ class Blend:
       whole_crop: whether all of the crop is blended in, as by the paper's eq. 12, and not only what
         is in the face's outline.
       steady: whether a person's generated faces are steadied from frame to frame.
+      keep_hair: whether the target's own hair stays on the forehead and at the temples.
     """
 
     colour_match: bool = False
     whole_crop: bool = False
     steady: bool = True
+    keep_hair: bool = False
 
 
 FACE_ALONE = Blend()
@@ -206,6 +209,9 @@ class FrameSwapper:
         aligned = face.aligned
         landmarks = None if self._blend.whole_crop else aligned.landmarks
         patch = blending.face_patch(swapped, aligned.crop_from_frame, landmarks)
+        if self._blend.keep_hair:
+            shown = without_hair(aligned.crop, swapped, aligned.landmarks)
+            patch = dataclasses.replace(patch, mask=patch.mask * shown)
         if self._blend.colour_match:
             matched = match_colours(patch.picture, aligned.crop, patch.mask)
             patch = dataclasses.replace(patch, picture=matched)
