@@ -12,15 +12,16 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from apgan_jax import safetensors_file
+from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.files import safetensors_file
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import IdentityEncoder, identity_encoder_from_tensors
 
 FORMAT_VERSION = 1
-SHIPPED_BUNDLE = Path(__file__).parent / 'assets' / 'lite128.safetensors'
+SHIPPED_BUNDLE = asset('lite128.safetensors')
 _GENERATOR, _ENCODER = 'generator/', 'identity_encoder/'
 _DISCRIMINATOR, _SPECTRAL = 'discriminator/', 'spectral/'
 

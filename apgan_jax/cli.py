@@ -16,7 +16,7 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 from tqdm import tqdm
 
 from apgan_jax.errors import UserError
-from apgan_jax.protocols import command as evaluation
+from apgan_jax.evaluation import command as evaluation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -130,12 +130,10 @@ def _swapper(options: argparse.Namespace):
 def _load_swapper(path: Path | None):
     # Imported here: JAX takes a second to load, and `apgan verify` does without.
     from apgan_jax.bundle import load_bundle
-    from apgan_jax.compilation import use_compilation_cache
     from apgan_jax.inference.swapper import Swapper
-    from apgan_jax.memory import keep_memory
+    from apgan_jax.runtime import prepare_process
 
-    keep_memory()
-    use_compilation_cache()
+    prepare_process()
     return Swapper(load_bundle(path))
 
 
@@ -190,7 +188,7 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
 
 
 def _blend(options: argparse.Namespace):
-    from apgan_jax.inference.frames import Blend
+    from apgan_jax.inference.frame_swapper import Blend
 
     return Blend(
         colour_match=options.colour_match,
@@ -201,10 +199,10 @@ def _blend(options: argparse.Namespace):
 
 
 def _output(options: argparse.Namespace):
-    from apgan_jax.inference.credentials import load_credentials
-    from apgan_jax.inference.encoding import Encoding
     from apgan_jax.inference.label import DEFAULT_TEXT
     from apgan_jax.inference.swap import Output
+    from apgan_jax.provenance.credentials import load_credentials
+    from apgan_jax.video.encoding import Encoding
 
     if (options.certificate is None) != (options.key is None):
         raise UserError('--certificate and --key belong together; give both or neither')
@@ -225,9 +223,9 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from apgan_jax.inference import provenance
+    from apgan_jax.provenance import manifest
 
-    report = provenance.verify(options.file, trust=options.trust)
+    report = manifest.verify(options.file, trust=options.trust)
     print('\n'.join(report.lines()))
     return 0 if report.state in ('trusted', 'valid') and report.is_marked_synthetic else 1
 
@@ -253,7 +251,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from apgan_jax import size_report
+    from apgan_jax.training import size_report
 
     for name in ('batch', 'devices'):
         value = getattr(options, name)
@@ -278,7 +276,7 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from apgan_jax.report import write_report
+    from apgan_jax.training.report import write_report
 
     print(write_report(options.workdir, options.output))
     return 0

@@ -20,8 +20,8 @@ import skimage.data
 
 import configs
 from apgan_jax import cli
+from apgan_jax.files.image_files import write_image
 from apgan_jax.identity_file import SHIPPED_IDENTITY
-from apgan_jax.image_files import write_image
 
 _WIDTH, _HEIGHT, _FRAME_RATE, _SECONDS = 1280, 720, 25, 4
 _SOUND_RATE, _TONE_HERTZ = 48_000, 220.0

@@ -5,12 +5,12 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from apgan_jax import safetensors_file
+from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
+from apgan_jax.files import safetensors_file
 from apgan_jax.models.identity import IdentityEmbedding, IdentityEncoder
 
-_ASSETS = Path(__file__).parent / 'assets'
-SHIPPED_IDENTITY = _ASSETS / 'identity_demo.safetensors'
+SHIPPED_IDENTITY = asset('identity_demo.safetensors')
 _VECTOR, _FEATURES, _SFACE = 'identity_vector', 'identity_features/', 'sface_vector'
 
 
@@ -46,7 +46,7 @@ def save_identity(
 
 def bank_files() -> list[Path]:
     """The shipped identities of nobody, for anonymising; see data_prep/make_bank.py."""
-    return sorted((_ASSETS / 'identities').glob('*.safetensors'))
+    return sorted(asset('identities').glob('*.safetensors'))
 
 
 def load_identity(path: Path, encoder: IdentityEncoder) -> IdentityEmbedding:

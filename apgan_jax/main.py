@@ -13,10 +13,9 @@ from absl import app, flags, logging
 from clu import platform
 from ml_collections import config_flags
 
-from apgan_jax.compilation import use_compilation_cache
 from apgan_jax.errors import UserError
-from apgan_jax.memory import keep_memory
-from apgan_jax.preemption import PreemptedError
+from apgan_jax.runtime import prepare_process
+from apgan_jax.training.preemption import PreemptedError
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _MODE = flags.DEFINE_enum('mode', 'train', ['train', 'evaluate', 'export'], 'What to do.')
@@ -52,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _dispatch() -> None:
     if _MODE.value == 'export':
-        from apgan_jax.export import export
+        from apgan_jax.training.export import export
 
         if not (_OUTPUT.value and _WORKDIR.value):
             raise UserError('--mode=export needs --workdir=DIR and --output=FILE.safetensors')
@@ -65,7 +64,7 @@ def _dispatch() -> None:
         )
         return
     if _MODE.value == 'evaluate':
-        from apgan_jax.evaluate_run import evaluate_run
+        from apgan_jax.evaluation.of_checkpoint import evaluate_run
 
         if not _WORKDIR.value:
             raise UserError('--mode=evaluate needs --workdir=DIR, of a run that has a checkpoint')
@@ -78,8 +77,8 @@ def _dispatch() -> None:
         return
     if _CONFIG.value is None:
         raise UserError('--config is missing; try --config=configs/tiny.py')
-    from apgan_jax.sharding import start_distributed
-    from apgan_jax.train import train_and_evaluate
+    from apgan_jax.training.sharding import start_distributed
+    from apgan_jax.training.train import train_and_evaluate
 
     start_distributed(**_CONFIG.value.distributed.to_dict())
     logging.info('devices: %s', jax.devices())
@@ -98,12 +97,12 @@ def _run() -> None:
         # Of main, or of a config that flags could not load.
         print(f'apgan_jax.main: {error}', file=sys.stderr)
     except KeyboardInterrupt:
-        # Ctrl-C before the first step, or a second one: see apgan_jax/preemption.py.
+        # Ctrl-C before the first step, or a second one: see apgan_jax/training/preemption.py.
         print('apgan_jax.main: interrupted; checkpoints that were complete stay', file=sys.stderr)
     except Exception:
         traceback.print_exc()
     if jax.distributed.is_initialized():
-        from apgan_jax.sharding import exit_alone
+        from apgan_jax.training.sharding import exit_alone
 
         exit_alone(1)
     sys.exit(1)
@@ -118,6 +117,5 @@ def _workdir() -> Path:
 
 
 if __name__ == '__main__':
-    keep_memory()
-    use_compilation_cache()
+    prepare_process()
     _run()

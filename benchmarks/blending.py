@@ -18,11 +18,16 @@ from tqdm import tqdm
 
 from apgan_jax.bundle import SHIPPED_BUNDLE, load_bundle
 from apgan_jax.errors import UserError
+from apgan_jax.evaluation.photo_pairs import (
+    Faces,
+    heldout_pairs,
+    read_faces,
+    swap_in_place,
+)
 from apgan_jax.face import blending
 from apgan_jax.face.hair import without_hair
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.identity import SFace
-from apgan_jax.protocols.photos import Faces, heldout_pairs, read_faces, swap_in_place
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -196,7 +196,7 @@ def _variation(aligned, file_name: str, rng: np.random.Generator) -> bytes:
     from apgan_jax.data import png, records
     from apgan_jax.data.augmentation import change_colours
     from apgan_jax.face import boundary, landmarks
-    from apgan_jax.image_files import encode_image
+    from apgan_jax.files.image_files import encode_image
 
     size = aligned.crop.shape[0]
     matrix = cv2.getRotationMatrix2D((size / 2, size / 2), rng.uniform(-20, 20), 1.0)

@@ -20,15 +20,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from apgan_jax.evaluation.clips import FacePairFinder
+from apgan_jax.evaluation.frechet_rows import FrechetRows
+from apgan_jax.evaluation.people import Galleries, person_of, read_person
+from apgan_jax.evaluation.pictures import find_clips
+from apgan_jax.evaluation.suite import build_suite
+from apgan_jax.evaluation.swaps import SourcePerson
 from apgan_jax.face.landmarks import FaceLandmarker
 from apgan_jax.metrics.face_area import FaceSequence, place_of
 from apgan_jax.metrics.temporal import TemporalMeter
-from apgan_jax.protocols.clips import FacePairFinder
-from apgan_jax.protocols.frechet_rows import FrechetRows
-from apgan_jax.protocols.models import SourcePerson
-from apgan_jax.protocols.people import Galleries, person_of, read_person
-from apgan_jax.protocols.pictures import find_clips
-from apgan_jax.protocols.suite import build_suite
 
 _SAMPLE = 24  # frames of which each metric is timed alone
 _WARM_UP = 4  # of them, the first: compilation

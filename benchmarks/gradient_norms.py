@@ -32,14 +32,14 @@ import scipy.stats
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from apgan_jax import checkpointing, experiment, train
 from apgan_jax.errors import UserError
-from apgan_jax.images import arcface_window, normalise_boundary_map, normalise_image
-from apgan_jax.losses import LossWeights
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.discriminator import ScaleOutput
 from apgan_jax.models.generator import generate
-from apgan_jax.train_step import (
+from apgan_jax.models.images import arcface_window, normalise_boundary_map, normalise_image
+from apgan_jax.training import checkpointing, experiment, train
+from apgan_jax.training.losses import LossWeights
+from apgan_jax.training.train_step import (
     Batch,
     Judgement,
     TrainingModel,

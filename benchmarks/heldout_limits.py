@@ -23,10 +23,16 @@ import numpy as np
 from tqdm import tqdm
 
 from apgan_jax.errors import UserError
+from apgan_jax.evaluation.photo_pairs import (
+    Faces,
+    galleries_of,
+    heldout_pairs,
+    pair_in_place,
+    read_faces,
+)
+from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.metrics.metric import SeenFace
-from apgan_jax.protocols.photos import Faces, galleries_of, heldout_pairs, pair_in_place, read_faces
-from apgan_jax.protocols.suite import build_suite
 
 BLURS = (0.5, 1.0, 2.0)
 # The rows that say something of each kind of picture, by the beginning of their keys.

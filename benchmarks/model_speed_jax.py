@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from apgan_jax import experiment
-from apgan_jax.compilation import use_compilation_cache
-from apgan_jax.images import arcface_window, normalise_boundary_map, normalise_image
-from apgan_jax.losses import identity_loss
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import generate
-from apgan_jax.train_step import create_train_state, train_step
+from apgan_jax.models.images import arcface_window, normalise_boundary_map, normalise_image
+from apgan_jax.runtime import use_compilation_cache
+from apgan_jax.training import experiment
+from apgan_jax.training.losses import identity_loss
+from apgan_jax.training.train_step import create_train_state, train_step
 from benchmarks.timing import seconds_a_call
 
 

@@ -21,11 +21,16 @@ from tqdm import tqdm
 
 from apgan_jax.bundle import SHIPPED_BUNDLE, load_bundle
 from apgan_jax.errors import UserError
+from apgan_jax.evaluation.photo_pairs import (
+    Faces,
+    heldout_pairs,
+    read_faces,
+    swap_in_place,
+)
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.metric import SeenFace
-from apgan_jax.metrics.networks import data_folder
 from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator, euler_angles, pose_distance
-from apgan_jax.protocols.photos import Faces, heldout_pairs, read_faces, swap_in_place
+from apgan_jax.networks.network import data_folder
 
 _QUANTILES = (0.25, 0.5, 0.75, 0.9)
 _BANDS = (0, 10, 20, 30, 90)

@@ -36,7 +36,7 @@ import orbax.checkpoint as ocp
 import configs
 from apgan_jax.demo import virtual_camera
 from apgan_jax.errors import UserError
-from apgan_jax.image_files import write_image
+from apgan_jax.files.image_files import write_image
 from benchmarks.timing import print_json
 
 _TINY = Path(configs.__file__).parent / 'tiny.py'

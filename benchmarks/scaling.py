@@ -174,8 +174,8 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     import jax
     import optax
 
-    from apgan_jax import experiment, sharding
-    from apgan_jax.train_step import create_train_state, jit_train_step
+    from apgan_jax.training import experiment, sharding
+    from apgan_jax.training.train_step import create_train_state, jit_train_step
 
     layout = Layout(**job['layout'])
     if job['distributed']:

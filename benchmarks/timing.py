@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from apgan_jax.errors import UserError
-from apgan_jax.memory import keep_memory
+from apgan_jax.runtime import keep_memory
 
 NUM_THREADS = 2
 

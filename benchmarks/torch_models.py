@@ -478,7 +478,7 @@ def _matrix(kernel: Tensor) -> Tensor:
 
 
 class TrainStep:
-    """`apgan_jax.train_step.train_step` of a config; changes its networks in place."""
+    """`apgan_jax.training.train_step.train_step` of a config; changes its networks in place."""
 
     def __init__(
         self,

@@ -112,10 +112,10 @@ def repeat(clip: Path, output: Path, minutes: float) -> Path:
 
 def random_bundle(name: str, folder: Path) -> Path:
     """A bundle of a config's generator with random weights."""
-    from apgan_jax import experiment
     from apgan_jax.bundle import Bundle, save_bundle
     from apgan_jax.models import spectral_norm
-    from apgan_jax.train_step import create_train_state
+    from apgan_jax.training import experiment
+    from apgan_jax.training.train_step import create_train_state
 
     config = importlib.import_module(f'configs.{name}').get_config()
     model = experiment.build_model(config)
@@ -158,21 +158,19 @@ def _swap(clip: Path, bundle: Path, output: Path) -> dict[str, Any]:
 
 def _job(bundle: Path) -> Any:
     from apgan_jax.bundle import load_bundle
-    from apgan_jax.compilation import use_compilation_cache
     from apgan_jax.inference.jobs import swap_job
     from apgan_jax.inference.swapper import Swapper
-    from apgan_jax.memory import keep_memory
+    from apgan_jax.runtime import prepare_process
 
-    keep_memory()
-    use_compilation_cache()
+    prepare_process()
     return swap_job(Swapper(load_bundle(bundle)), [SHIPPED_IDENTITY])[0]
 
 
 def _stages(clip: Path, bundle: Path, folder: Path, count: int) -> dict[str, float]:
     """CPU milliseconds a frame, stage by stage, over `count` frames."""
     from apgan_jax.face.tracking import FaceTracker
-    from apgan_jax.inference.video import VideoReader
-    from apgan_jax.inference.video_writer import VideoWriter
+    from apgan_jax.video.reader import VideoReader
+    from apgan_jax.video.writer import VideoWriter
 
     job = _job(bundle)
     costs: dict[str, float] = {}

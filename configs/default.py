@@ -110,7 +110,8 @@ def get_config() -> ConfigDict:
     config.distributed.num_processes = 0
     config.distributed.process_id = -1
 
-    # A bundle whose weights a new run starts from; '': random ones. See apgan_jax/warm_start.py.
+    # A bundle whose weights a new run starts from; '': random ones. See
+    # apgan_jax/training/warm_start.py.
     config.init_from = ''
     # And the discriminator's; '': NAME.discriminator.safetensors beside it, if there; 'none': anew.
     config.init_discriminator_from = ''

@@ -34,7 +34,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.face import alignment, landmarks
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.image_files import decode_image, encode_image
+from apgan_jax.files.image_files import decode_image, encode_image
 from data_prep.filtering import ANY_FACE, FaceFilter, FaceRules
 from data_prep.near_duplicates import FacePrint, find_near_duplicates, make_print
 from data_prep.sources import Photo, list_photos

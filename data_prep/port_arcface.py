@@ -28,11 +28,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from apgan_jax.errors import UserError
-from apgan_jax.images import ARCFACE_SIZE
-from apgan_jax.metrics.networks import OnnxNetwork
+from apgan_jax.files.torch_files import load_state_dict
 from apgan_jax.models.identity import KINDS, identity_module, params_from_flat
 from apgan_jax.models.identity.iresnet import DEPTHS
-from apgan_jax.torch_files import load_state_dict
+from apgan_jax.models.images import ARCFACE_SIZE
+from apgan_jax.networks.network import OnnxNetwork
 from data_prep.port import onnx_graph, state_dict, tflite
 from data_prep.port.architectures import iresnet_layers, sface_layers
 from data_prep.port.layers import ExpectedLayer, differences, flax_tensors

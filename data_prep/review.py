@@ -23,7 +23,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.face import landmarks
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.image_files import decode_image, write_image
+from apgan_jax.files.image_files import decode_image, write_image
 
 _SIZE, _CAPTION, _COLUMNS = 128, 16, 20
 # Nothing to look at.

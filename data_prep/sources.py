@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from apgan_jax.errors import UserError
-from apgan_jax.image_files import IMAGE_SUFFIXES, is_image
+from apgan_jax.files.image_files import IMAGE_SUFFIXES, is_image
 
 # How reports of photos begin that `filtering` left out for their age.
 LOOKS_YOUNG = 'looks young'

@@ -25,25 +25,25 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from apgan_jax.bundle import load_bundle
-from apgan_jax.compilation import use_compilation_cache
 from apgan_jax.data.pipeline import PairOptions, open_dataset, training_batches
 from apgan_jax.data.records import FaceRecord, RecordDataset
 from apgan_jax.errors import UserError
 from apgan_jax.face.landmarks import FaceLandmarker
-from apgan_jax.images import (
+from apgan_jax.inference.swapper import Swapper
+from apgan_jax.models.images import (
     area_downsample,
     bilinear_upsample,
     normalise_image,
     resize_window,
     to_uint8,
 )
-from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.landmark_reader import (
     INNER_FACE,
     INPUT_SIZE,
     LandmarkNetwork,
     LandmarkReader,
 )
+from apgan_jax.runtime import use_compilation_cache
 
 _EXPLAINED = 0.97  # by twelve components of CelebA; the rest is finer than the network reads
 _LEAST_PHOTOS = 40

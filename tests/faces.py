@@ -14,8 +14,8 @@ import skimage.data
 from apgan_jax.data import png, records
 from apgan_jax.face import landmarks
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.image_files import encode_image, write_image
-from apgan_jax.train_step import TrainingModel, TrainState, create_train_state
+from apgan_jax.files.image_files import encode_image, write_image
+from apgan_jax.training.train_step import TrainingModel, TrainState, create_train_state
 
 EYES = ((203, 101), (246, 103))
 

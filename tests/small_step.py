@@ -15,13 +15,13 @@ import numpy as np
 import optax
 from faces import random_state
 
-from apgan_jax import experiment, sharding
 from apgan_jax.errors import UserError
-from apgan_jax.losses import LossWeights
 from apgan_jax.models.discriminator import MultiScaleDiscriminator
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import load_identity_encoder
-from apgan_jax.train_step import TrainingModel, create_train_state, jit_train_step
+from apgan_jax.training import experiment, sharding
+from apgan_jax.training.losses import LossWeights
+from apgan_jax.training.train_step import TrainingModel, create_train_state, jit_train_step
 from configs import tpu_v4
 
 ROOT = Path(__file__).resolve().parents[1]

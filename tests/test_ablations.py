@@ -13,14 +13,19 @@ import optax
 import pytest
 from faces import random_state
 
-from apgan_jax import experiment, losses
 from apgan_jax.errors import UserError
-from apgan_jax.images import ARCFACE_SIZE, arcface_window, normalise_boundary_map, normalise_image
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import generate
 from apgan_jax.models.identity import IdentityEmbedding, IdentityEncoder
 from apgan_jax.models.identity.embedding import normalise
-from apgan_jax.train_step import create_train_state, train_step
+from apgan_jax.models.images import (
+    ARCFACE_SIZE,
+    arcface_window,
+    normalise_boundary_map,
+    normalise_image,
+)
+from apgan_jax.training import experiment, losses
+from apgan_jax.training.train_step import create_train_state, train_step
 from configs import ablations
 
 SIZE, WIDTHS, HIDDEN, WIDTH, SCALES = 16, (4, 8, 12), 5, 4, 2

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
-from apgan_jax.images import arcface_window
-from apgan_jax.metrics.adapters import AdaptedNetwork, Adapter, cut_face
 from apgan_jax.metrics.metric import SeenFace
-from apgan_jax.metrics.networks import NetworkInfo, OnnxNetwork, Remembered
+from apgan_jax.models.images import arcface_window
+from apgan_jax.networks.adapters import AdaptedNetwork, Adapter, cut_face
+from apgan_jax.networks.network import NetworkInfo, OnnxNetwork, Remembered
 
 onnx = pytest.importorskip('onnx')
 helper = onnx.helper

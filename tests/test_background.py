@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from apgan_jax.inference.background import in_background
+from apgan_jax.inference.prefetch import in_background
 
 
 def test_items_come_in_order():

@@ -7,9 +7,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from apgan_jax import identity_file, safetensors_file
+from apgan_jax import identity_file
 from apgan_jax.bundle import load_bundle, save_bundle
 from apgan_jax.errors import UserError
+from apgan_jax.files import safetensors_file
 from apgan_jax.models.identity import IdentityEmbedding
 
 

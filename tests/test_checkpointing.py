@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from faces import make_records, write_dataset
 
-from apgan_jax import checkpointing, sharding
 from apgan_jax.data.pipeline import PairOptions, open_dataset, training_batches
 from apgan_jax.errors import UserError, first_line
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.training import checkpointing, sharding
 from configs import tiny
 
 ROOT = Path(__file__).resolve().parents[1]

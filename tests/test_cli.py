@@ -8,8 +8,8 @@ import pytest
 from faces import blank, brighter, head, portrait
 
 from apgan_jax import cli
-from apgan_jax.image_files import encode_image, read_image, write_image
-from apgan_jax.inference import provenance
+from apgan_jax.files.image_files import encode_image, read_image, write_image
+from apgan_jax.provenance import manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,7 +89,7 @@ def test_the_output_is_signed_and_verifies(swapped, capsys, tiny_bundle_file):
     assert 'marked as synthetic: yes' in printed
     assert 'model: tiny' in printed
     assert 'made from: target.png' in printed
-    report = provenance.verify(output)
+    report = manifest.verify(output)
     assert report.bundle_sha256 is not None
     assert len(report.bundle_sha256) == 64
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from faces import blank, brighter, portrait
 
+from apgan_jax.evaluation.clips import ClipEvaluator, FacePairFinder
+from apgan_jax.evaluation.pictures import Clip, PicturePair
+from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.face.landmarks import FaceLandmarker
-from apgan_jax.image_files import write_image
-from apgan_jax.protocols.clips import ClipEvaluator, FacePairFinder
-from apgan_jax.protocols.pictures import Clip, PicturePair
-from apgan_jax.protocols.suite import build_suite
+from apgan_jax.files.image_files import write_image
 
 SIZE = 320
 

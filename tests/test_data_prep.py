@@ -11,7 +11,7 @@ from apgan_jax.data.records import FaceRecord, RecordDataset, read_crop_spec
 from apgan_jax.errors import UserError
 from apgan_jax.face import alignment, boundary, landmarks
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.image_files import decode_image
+from apgan_jax.files.image_files import decode_image
 from data_prep import sources
 
 build = pytest.importorskip('data_prep.build', exc_type=ImportError)

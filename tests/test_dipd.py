@@ -6,7 +6,7 @@ import pytest
 from apgan_jax.face.model_files import files_in_package
 from apgan_jax.metrics.dipd import dipd, dipd_metric, instance_normalise
 from apgan_jax.metrics.metric import FacePair, SeenFace
-from apgan_jax.metrics.vgg import SHIFT_TOLERANT, Vgg16
+from apgan_jax.networks.vgg import SHIFT_TOLERANT, Vgg16
 
 
 def maps(*shape):

@@ -7,9 +7,9 @@ from faces import brighter, portrait
 from apgan_jax.errors import UserError
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.metrics import dlib_resnet
-from apgan_jax.metrics.dlib_resnet import DlibResNet, chip
-from apgan_jax.metrics.networks import find_in_package
+from apgan_jax.networks import dlib_resnet
+from apgan_jax.networks.dlib_resnet import DlibResNet, chip
+from apgan_jax.networks.network import find_in_package
 
 
 @pytest.fixture(scope='module')

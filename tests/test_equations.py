@@ -20,17 +20,17 @@ from faces import random_state
 from flax import traverse_util
 from jax.flatten_util import ravel_pytree
 
-from apgan_jax import checkpointing, experiment, export, losses, optimizers
 from apgan_jax.bundle import load_bundle
 from apgan_jax.face import blending
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.images import arcface_window
-from apgan_jax.losses import LossWeights
 from apgan_jax.models import adalin, spectral_norm
 from apgan_jax.models.discriminator import MultiScaleDiscriminator
 from apgan_jax.models.generator import Generator, generate
 from apgan_jax.models.identity import IdentityEmbedding
-from apgan_jax.train_step import train_step
+from apgan_jax.models.images import arcface_window
+from apgan_jax.training import checkpointing, experiment, export, losses, optimizers
+from apgan_jax.training.losses import LossWeights
+from apgan_jax.training.train_step import train_step
 from configs import tiny
 
 SEEDS = [0, 1, 2]

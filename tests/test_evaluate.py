@@ -10,7 +10,7 @@ import pytest
 from faces import brighter, portrait, variations, write_photos
 
 from apgan_jax import cli
-from apgan_jax.inference import provenance
+from apgan_jax.provenance import manifest
 from benchmarks import evaluation_speed
 
 
@@ -79,7 +79,7 @@ def test_pictures_of_a_page_are_marked(clips, tmp_path):
     encoded = page.read_text().split('data:image/jpeg;base64,')[1].split('"')[0]
     sheet = tmp_path / 'sheet.jpg'
     sheet.write_bytes(base64.b64decode(encoded))
-    assert provenance.verify(sheet).is_marked_synthetic
+    assert manifest.verify(sheet).is_marked_synthetic
 
 
 def test_source_and_gallery_bring_identity_rows(clips, capsys):

@@ -11,7 +11,6 @@ from apgan_jax.errors import UserError
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.landmarks import Face
-from apgan_jax.metrics.adapters import AdaptedNetwork
 from apgan_jax.metrics.expression import (
     blendshape_vector,
     expression_3ddfa,
@@ -19,8 +18,9 @@ from apgan_jax.metrics.expression import (
     expression_onnx,
 )
 from apgan_jax.metrics.metric import FacePair, SeenFace
-from apgan_jax.metrics.networks import data_folder
 from apgan_jax.metrics.pose import WEIGHTS, FaceParameters, PoseEstimator
+from apgan_jax.networks.adapters import AdaptedNetwork
+from apgan_jax.networks.network import data_folder
 
 CROP = np.zeros((8, 6, 3), np.uint8)
 POINTS = np.zeros((478, 2), np.float32)

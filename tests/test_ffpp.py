@@ -3,7 +3,7 @@
 import pytest
 
 from apgan_jax.errors import UserError
-from apgan_jax.protocols.ffpp import (
+from apgan_jax.evaluation.ffpp import (
     FaceForensics,
     Swap,
     official_swaps,

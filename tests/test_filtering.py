@@ -11,7 +11,7 @@ from faces import blank, brighter, head, portrait, write_photos
 
 from apgan_jax.errors import UserError
 from apgan_jax.face import landmarks, quality
-from apgan_jax.image_files import read_image
+from apgan_jax.files.image_files import read_image
 from data_prep import age, review, sources
 from data_prep.filtering import FaceFilter, FaceRules, outside_share
 

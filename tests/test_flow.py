@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
-from apgan_jax.metrics.flow import DisFlow, OnnxFlow
+from apgan_jax.networks.flow import DisFlow, OnnxFlow
 
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')

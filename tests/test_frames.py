@@ -11,7 +11,7 @@ from apgan_jax.face.hair import without_hair
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import TooAlike, blurred_patch
 from apgan_jax.inference.casting import OneSource, People, Role
-from apgan_jax.inference.frames import Blend, FaceCounts, FrameSwapper
+from apgan_jax.inference.frame_swapper import Blend, FaceCounts, FrameSwapper
 from apgan_jax.inference.swapper import Swapper
 
 

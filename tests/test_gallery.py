@@ -8,7 +8,7 @@ from apgan_jax.metrics import gallery as gallery_module
 from apgan_jax.metrics.gallery import Gallery, identity_retrieval
 from apgan_jax.metrics.identity import Recogniser
 from apgan_jax.metrics.metric import FacePair, SeenFace
-from apgan_jax.metrics.networks import NetworkInfo
+from apgan_jax.networks.network import NetworkInfo
 
 
 class MeanColour(Recogniser):

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from apgan_jax import images
 from apgan_jax.face.alignment import ARCFACE_WINDOW
+from apgan_jax.models import images
 
 
 def random_images(*shape, seed=0):

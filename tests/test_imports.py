@@ -18,7 +18,11 @@ DATA_PREP_LIBRARIES = {
     'tensorflow',
     'tensorflow_datasets',
 }
-TRAINING_MODULES = ['apgan_jax.train_step', 'apgan_jax.data.pipeline', 'apgan_jax.train']
+TRAINING_MODULES = [
+    'apgan_jax.training.train_step',
+    'apgan_jax.data.pipeline',
+    'apgan_jax.training.train',
+]
 
 
 def module_names(folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from apgan_jax.errors import UserError
-from apgan_jax.metrics.inception import Inception, find_inception
+from apgan_jax.networks.inception import Inception, find_inception
 
 
 def pooled_colours(path, dimension=2048):

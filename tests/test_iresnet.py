@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from apgan_jax import experiment
 from apgan_jax.errors import UserError
 from apgan_jax.models.identity import load_identity_encoder
 from apgan_jax.models.identity.iresnet import DEPTHS
-from apgan_jax.train_step import create_train_state, train_step
+from apgan_jax.training import experiment
+from apgan_jax.training.train_step import create_train_state, train_step
 from configs import tiny
 
 # Skipped where the extra data_prep is not installed.

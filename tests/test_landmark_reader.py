@@ -12,7 +12,6 @@ import pytest
 from faces import head, make_records, random_state, write_dataset
 from small_step import random_batch, small_model
 
-from apgan_jax import losses, safetensors_file
 from apgan_jax.data import augmentation, png
 from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.data.records import serialise_example
@@ -20,17 +19,19 @@ from apgan_jax.errors import UserError
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.landmarks import LEFT_EYE, NOSE_TIP, NUM_LANDMARKS, RIGHT_EYE
-from apgan_jax.image_files import encode_image
-from apgan_jax.images import normalise_image, resize_window
+from apgan_jax.files import safetensors_file
+from apgan_jax.files.image_files import encode_image
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.losses import LossWeights
+from apgan_jax.models.images import normalise_image, resize_window
 from apgan_jax.models.landmark_reader import (
     INNER_FACE,
     INPUT_SIZE,
     LandmarkNetwork,
     LandmarkReader,
 )
-from apgan_jax.train_step import train_step
+from apgan_jax.training import losses
+from apgan_jax.training.losses import LossWeights
+from apgan_jax.training.train_step import train_step
 from data_prep import train_landmark_reader
 
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from apgan_jax import losses
+from apgan_jax.training import losses
 
 
 def normal(*shape, seed=0):

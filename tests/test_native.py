@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from apgan_jax import native
-from apgan_jax.models import convolutions
+from apgan_jax.models import convolutions, native
 
 needs_compiler = pytest.mark.skipif(
     not native.available(), reason='no C++ compiler: native convolutions are not available'

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from faces import brighter, head, write_photos
 
-from apgan_jax.image_files import decode_image, encode_image
+from apgan_jax.files.image_files import decode_image, encode_image
 from data_prep.near_duplicates import (
     FacePrint,
     correlation,

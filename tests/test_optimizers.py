@@ -3,7 +3,7 @@ import numpy as np
 import optax
 import pytest
 
-from apgan_jax import optimizers
+from apgan_jax.training import optimizers
 
 
 @pytest.mark.parametrize(

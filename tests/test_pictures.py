@@ -5,8 +5,8 @@ import pytest
 from video_clips import write_clip
 
 from apgan_jax.errors import UserError
-from apgan_jax.image_files import write_image
-from apgan_jax.protocols.pictures import find_clips
+from apgan_jax.evaluation.pictures import find_clips
+from apgan_jax.files.image_files import write_image
 
 
 def write_pictures(folder, values, size=(8, 10)):

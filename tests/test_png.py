@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from apgan_jax.data import png
-from apgan_jax.image_files import decode_image, encode_image
+from apgan_jax.files.image_files import decode_image, encode_image
 
 
 def picture(height=24, width=37):

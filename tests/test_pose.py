@@ -12,9 +12,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec, transform_points
 from apgan_jax.face.landmarks import Face
-from apgan_jax.metrics.adapters import AdaptedNetwork
 from apgan_jax.metrics.metric import FacePair, SeenFace
-from apgan_jax.metrics.networks import data_folder
 from apgan_jax.metrics.pose import (
     WEIGHTS,
     PoseEstimator,
@@ -25,6 +23,8 @@ from apgan_jax.metrics.pose import (
     pose_hopenet,
     pose_mediapipe,
 )
+from apgan_jax.networks.adapters import AdaptedNetwork
+from apgan_jax.networks.network import data_folder
 
 CROP = np.zeros((8, 8, 3), np.uint8)
 POINTS = np.zeros((478, 2), np.float32)

@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from apgan_jax.errors import UserError
-from apgan_jax.inference import provenance
-from apgan_jax.inference.credentials import load_or_create_credentials
+from apgan_jax.provenance import manifest
+from apgan_jax.provenance.credentials import load_or_create_credentials
 
 SHA256 = 'ab' * 32
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.avif', '.tif', '.tiff', '.gif')
@@ -65,7 +65,7 @@ def mark(tmp_path, credentials, suffix='.png', parent='unsigned', edit=None):
 
 
 def marking(output, credentials, parent, edit=None):
-    return provenance.marked_output(
+    return manifest.marked_output(
         output,
         parent=parent,
         model_name='lite128',
@@ -86,16 +86,16 @@ def manifest_store(path):
         return json.loads(reader.json())
 
 
-@pytest.mark.parametrize('suffix', provenance.SIGNABLE_SUFFIXES)
+@pytest.mark.parametrize('suffix', manifest.SIGNABLE_SUFFIXES)
 def test_signed_file_is_trusted_and_says_what_was_done(tmp_path, credentials, suffix):
     output = mark(tmp_path, credentials, suffix)
-    assert provenance.verify(output, credentials=credentials) == provenance.ProvenanceReport(
+    assert manifest.verify(output, credentials=credentials) == manifest.ProvenanceReport(
         state='trusted',
         is_marked_synthetic=True,
         actions=('c2pa.opened', 'c2pa.edited'),
         model_name='lite128',
         bundle_sha256=SHA256,
-        edit=provenance.Edit('swapped'),
+        edit=manifest.Edit('swapped'),
         issuer='AP-GAN local signer',
         parent_title=f'unsigned{suffix}',
     )
@@ -124,7 +124,7 @@ def test_opened_action_refers_to_the_parent_and_edit_names_its_source_type(tmp_p
 def test_flipped_media_bytes_are_found(tmp_path, credentials, suffix):
     output = mark(tmp_path, credentials, suffix)
     flip(output, output.read_bytes().rfind(MEDIA_MARKERS[suffix]) + 1000)
-    report = provenance.verify(output, credentials=credentials)
+    report = manifest.verify(output, credentials=credentials)
     assert report.state == 'altered'
     assert any('Hash.mismatch' in code for code in report.failures)
 
@@ -132,27 +132,27 @@ def test_flipped_media_bytes_are_found(tmp_path, credentials, suffix):
 def test_damaged_manifest_is_altered_not_absent(tmp_path, credentials):
     output = mark(tmp_path, credentials, '.mp4')
     flip(output, output.read_bytes().find(b'c2pa.ingredient') + 120)
-    assert provenance.verify(output, credentials=credentials).state == 'altered'
+    assert manifest.verify(output, credentials=credentials).state == 'altered'
 
 
 def test_cut_file_with_a_manifest_is_altered(tmp_path, credentials):
     output = mark(tmp_path, credentials, '.mp4')
     output.write_bytes(output.read_bytes()[:-500])
-    assert provenance.verify(output, credentials=credentials).state == 'altered'
+    assert manifest.verify(output, credentials=credentials).state == 'altered'
 
 
 @pytest.mark.parametrize('suffix', ['.png', '.jpg', '.mp4', '.mkv'])
 def test_unsigned_file_is_absent(tmp_path, credentials, suffix):
     path = write_media(tmp_path / f'plain{suffix}')
-    report = provenance.verify(path, credentials=credentials)
-    assert report == provenance.ProvenanceReport(state='absent')
+    report = manifest.verify(path, credentials=credentials)
+    assert report == manifest.ProvenanceReport(state='absent')
     assert report.lines() == ['absent: the file carries no Content Credentials']
 
 
 def test_unknown_signer_is_valid_not_trusted(tmp_path, credentials):
     output = mark(tmp_path, credentials)
     stranger = load_or_create_credentials(tmp_path / 'stranger')
-    report = provenance.verify(output, credentials=stranger)
+    report = manifest.verify(output, credentials=stranger)
     assert (report.state, report.failures) == ('valid', ())
     assert 'unknown' in report.lines()[0]
 
@@ -182,35 +182,35 @@ def test_every_manifest_of_a_chain_is_kept_whole(tmp_path, credentials, suffixes
         original = store['manifests'][store['active_manifest']]
         assert kept['signature_info'] == original['signature_info']
         assert kept['assertions'] == original['assertions']
-    report = provenance.verify(parent, credentials=credentials)
+    report = manifest.verify(parent, credentials=credentials)
     assert (report.state, report.parent_is_altered) == ('trusted', False)
 
 
 def test_parent_that_was_altered_is_kept_and_named_so(tmp_path, credentials):
     parent = mark(tmp_path, credentials).rename(tmp_path / 'parent.png')
     flip(parent, parent.read_bytes().rfind(b'IDAT') + 1000)
-    report = provenance.verify(mark(tmp_path, credentials, parent=parent), credentials=credentials)
+    report = manifest.verify(mark(tmp_path, credentials, parent=parent), credentials=credentials)
     assert (report.state, report.parent_is_altered) == ('trusted', True)
     assert '  made from: parent.png (already changed since it was signed)' in report.lines()
 
 
 def test_live_camera_has_no_parent(tmp_path, credentials):
     output = mark(tmp_path, credentials, '.mp4', parent=None)
-    report = provenance.verify(output, credentials=credentials)
+    report = manifest.verify(output, credentials=credentials)
     assert (report.state, report.parent_title) == ('trusted', None)
     assert report.actions == ('c2pa.created', 'c2pa.edited')
     assert report.is_marked_synthetic
 
 
 def test_manifest_lists_what_was_done(tmp_path, credentials):
-    edit = provenance.Edit('anonymised', label='synthetic face')
+    edit = manifest.Edit('anonymised', label='synthetic face')
     original = write_media(tmp_path / 'unsigned.png')
     output = tmp_path / 'output.png'
     with marking(output, credentials, original, edit=edit) as unsigned:
         shutil.copyfile(original, unsigned)
         edit.faces_swapped, edit.faces_blurred = 40, 2
-    report = provenance.verify(output, credentials=credentials)
-    assert report.edit == provenance.Edit('anonymised', 40, 2, 'synthetic face')
+    report = manifest.verify(output, credentials=credentials)
+    assert report.edit == manifest.Edit('anonymised', 40, 2, 'synthetic face')
     assert report.actions == ('c2pa.opened', 'c2pa.edited', 'c2pa.filtered', 'c2pa.addedText')
     line = "  edit: anonymised, 40 faces swapped, 2 blurred, labelled 'synthetic face'"
     assert line in report.lines()
@@ -220,7 +220,7 @@ def test_manifest_lists_what_was_done(tmp_path, credentials):
 def test_parent_in_a_container_that_c2pa_cannot_read(tmp_path, credentials, suffix):
     codec = {'.mpg': 'mpeg1video', '.webm': 'libvpx'}.get(suffix, 'libx264')
     parent = write_video(tmp_path / f'parent{suffix}', codec=codec)
-    report = provenance.verify(mark(tmp_path, credentials, '.mp4', parent), credentials=credentials)
+    report = manifest.verify(mark(tmp_path, credentials, '.mp4', parent), credentials=credentials)
     assert (report.state, report.parent_title) == ('trusted', parent.name)
 
 
@@ -231,7 +231,7 @@ def test_parent_that_c2pa_cannot_parse_is_still_recorded(tmp_path, credentials, 
         parent.write_bytes(parent.read_bytes()[:-500])
     else:
         parent = parent.rename(tmp_path / 'parent.png')
-    report = provenance.verify(mark(tmp_path, credentials, '.jpg', parent), credentials=credentials)
+    report = manifest.verify(mark(tmp_path, credentials, '.jpg', parent), credentials=credentials)
     assert report.parent_title == parent.name
     assert report.actions[0] == 'c2pa.opened'
 
@@ -241,9 +241,9 @@ def test_parent_that_c2pa_cannot_parse_is_still_recorded(tmp_path, credentials, 
 )
 def test_refusal_names_the_suffix_and_the_alternatives(name):
     with pytest.raises(UserError) as caught:
-        provenance.check_signable(Path(name))
+        manifest.check_signable(Path(name))
     assert f"'{Path(name).suffix}'" in str(caught.value)
-    for suffix in provenance.SIGNABLE_SUFFIXES:
+    for suffix in manifest.SIGNABLE_SUFFIXES:
         assert suffix in str(caught.value)
 
 
@@ -259,11 +259,11 @@ def test_media_of_another_format_than_the_name_leaves_nothing_behind(tmp_path, c
 
 def test_missing_and_empty_files_are_user_errors(tmp_path, credentials):
     with pytest.raises(UserError, match='cannot be read'):
-        provenance.verify(tmp_path / 'nowhere.png', credentials=credentials)
+        manifest.verify(tmp_path / 'nowhere.png', credentials=credentials)
     empty = tmp_path / 'empty.png'
     empty.touch()
     with pytest.raises(UserError, match='empty'):
-        provenance.verify(empty, credentials=credentials)
+        manifest.verify(empty, credentials=credentials)
     with pytest.raises(UserError, match=r'parent\.png: cannot be read'):
         mark(tmp_path, credentials, parent=tmp_path / 'parent.png')
 
@@ -272,13 +272,13 @@ def test_sign_and_verify_use_the_users_own_credentials(tmp_path, monkeypatch):
     monkeypatch.setenv('APGAN_CREDENTIALS', str(tmp_path / 'own'))
     media = tmp_path / 'media'
     media.mkdir()
-    assert provenance.verify(write_media(media / 'plain.png')).state == 'absent'
+    assert manifest.verify(write_media(media / 'plain.png')).state == 'absent'
     assert not (tmp_path / 'own').exists()  # only signing makes credentials
-    assert provenance.verify(mark(media, None)).state == 'trusted'
+    assert manifest.verify(mark(media, None)).state == 'trusted'
 
 
 def test_control_characters_of_a_stranger_do_not_reach_the_terminal():
-    report = provenance.ProvenanceReport(state='valid', issuer='\x1b[2Jtrusted\n')
+    report = manifest.ProvenanceReport(state='valid', issuer='\x1b[2Jtrusted\n')
     assert report.lines()[-1] == '  signer calls itself: ?[2Jtrusted?'
 
 
@@ -286,16 +286,16 @@ def test_manifest_too_damaged_to_be_read_is_altered(tmp_path, credentials):
     output = mark(tmp_path, credentials)
     content = output.read_bytes()
     flip(output, content.index(b'bundle_sha256') - 3)
-    assert provenance.verify(output, credentials=credentials).state == 'altered'
+    assert manifest.verify(output, credentials=credentials).state == 'altered'
     output.write_bytes(content)
     flip(output, content.index(b'jumdc2pa') + 6)
-    assert provenance.verify(output, credentials=credentials).state == 'altered'
+    assert manifest.verify(output, credentials=credentials).state == 'altered'
 
 
 def test_first_byte_altered_is_altered_not_absent(tmp_path, credentials):
     output = mark(tmp_path, credentials)
     flip(output, 0)
-    assert provenance.verify(output, credentials=credentials).state == 'altered'
+    assert manifest.verify(output, credentials=credentials).state == 'altered'
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_first_byte_altered_is_altered_not_absent(tmp_path, credentials):
 )
 def test_mark_is_found_under_a_wrong_name(tmp_path, credentials, suffix, other):
     path = mark(tmp_path, credentials, suffix).rename(tmp_path / f'renamed{other}')
-    assert provenance.verify(path, credentials=credentials).state == 'trusted'
+    assert manifest.verify(path, credentials=credentials).state == 'trusted'
 
 
 def test_stripped_manifest_is_absent_and_xmp_still_says_synthetic(tmp_path, credentials):
@@ -312,8 +312,8 @@ def test_stripped_manifest_is_absent_and_xmp_still_says_synthetic(tmp_path, cred
     start = content.index(b'caBX') - 4
     (length,) = struct.unpack_from('>I', content, start)
     output.write_bytes(content[:start] + content[start + 12 + length :])
-    report = provenance.verify(output, credentials=credentials)
-    assert report == provenance.ProvenanceReport(state='absent', is_marked_synthetic=True)
+    report = manifest.verify(output, credentials=credentials)
+    assert report == manifest.ProvenanceReport(state='absent', is_marked_synthetic=True)
     assert report.lines()[0] == 'absent: the file carries no Content Credentials'
     assert 'XMP' in report.lines()[1]
 
@@ -322,7 +322,7 @@ def test_folder_and_pipe_are_user_errors(tmp_path, credentials):
     os.mkfifo(tmp_path / 'pipe.mp4')
     for path in (tmp_path, tmp_path / 'pipe.mp4'):
         with pytest.raises(UserError, match='is not a file'):
-            provenance.verify(path, credentials=credentials)
+            manifest.verify(path, credentials=credentials)
 
 
 def test_further_anchors_make_a_stranger_trusted(tmp_path, credentials):
@@ -330,9 +330,9 @@ def test_further_anchors_make_a_stranger_trusted(tmp_path, credentials):
     stranger = load_or_create_credentials(tmp_path / 'stranger')
     root = tmp_path / 'root.pem'
     root.write_bytes(credentials.root)
-    assert provenance.verify(output, credentials=stranger, trust=[root]).state == 'trusted'
+    assert manifest.verify(output, credentials=stranger, trust=[root]).state == 'trusted'
     with pytest.raises(UserError, match=r'output\.png: holds no readable certificate'):
-        provenance.verify(output, credentials=stranger, trust=[output])
+        manifest.verify(output, credentials=stranger, trust=[output])
 
 
 def test_exception_in_the_block_leaves_the_old_output(tmp_path, credentials):
@@ -363,7 +363,7 @@ def test_symbolic_link_is_replaced_not_followed(tmp_path, credentials):
     mark(tmp_path, credentials)
     assert not output.is_symlink()
     assert original.read_bytes() == before
-    assert provenance.verify(output, credentials=credentials).state == 'trusted'
+    assert manifest.verify(output, credentials=credentials).state == 'trusted'
 
 
 def test_output_folder_on_another_file_system(tmp_path, credentials):
@@ -374,7 +374,7 @@ def test_output_folder_on_another_file_system(tmp_path, credentials):
     try:
         with marking(output, credentials, write_media(tmp_path / 'parent.png')) as unsigned:
             write_media(unsigned)
-        assert provenance.verify(output, credentials=credentials).state == 'trusted'
+        assert manifest.verify(output, credentials=credentials).state == 'trusted'
     finally:
         output.unlink(missing_ok=True)
 
@@ -458,9 +458,9 @@ _KILLED = """
 import sys, time
 from pathlib import Path
 from apgan_jax.inference import provenance
-from apgan_jax.inference.credentials import load_or_create_credentials
+from apgan_jax.provenance.credentials import load_or_create_credentials
 output, parent, own = map(Path, sys.argv[1:])
-with provenance.marked_output(output, parent=parent, model_name='m', bundle_sha256='00',
+with manifest.marked_output(output, parent=parent, model_name='m', bundle_sha256='00',
                               credentials=load_or_create_credentials(own)) as unsigned:
     unsigned.write_bytes(parent.read_bytes())
     print('written', flush=True)
@@ -490,7 +490,7 @@ def test_killed_run_leaves_no_output_and_the_next_one_cleans_up(tmp_path, creden
         assert list(unsigned.parent.iterdir()) == []
         shutil.copyfile(parent, unsigned)
     assert list(output.parent.iterdir()) == [output]
-    assert provenance.verify(output, credentials=credentials).state == 'trusted'
+    assert manifest.verify(output, credentials=credentials).state == 'trusted'
 
 
 def append_free_box(path, size):
@@ -529,15 +529,15 @@ _MEASURED = """
 import resource, shutil, sys
 from pathlib import Path
 from apgan_jax.inference import provenance
-from apgan_jax.inference.credentials import load_or_create_credentials
+from apgan_jax.provenance.credentials import load_or_create_credentials
 large, small, own = map(Path, sys.argv[1:])
 credentials = load_or_create_credentials(own)
 for parent in (small, large):
     output = parent.with_name('output.mp4')
-    with provenance.marked_output(output, parent=parent, model_name='m', bundle_sha256='00',
+    with manifest.marked_output(output, parent=parent, model_name='m', bundle_sha256='00',
                                   credentials=credentials) as unsigned:
         shutil.copyfile(parent, unsigned)
-    assert provenance.verify(output, credentials=credentials).state == 'trusted'
+    assert manifest.verify(output, credentials=credentials).state == 'trusted'
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

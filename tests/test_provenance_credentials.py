@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from PIL import Image
 
 from apgan_jax.errors import UserError
-from apgan_jax.inference import credentials, provenance
+from apgan_jax.provenance import credentials, manifest
 
 EMAIL = ExtendedKeyUsageOID.EMAIL_PROTECTION
 DOCUMENTS = x509.ObjectIdentifier('1.3.6.1.5.5.7.3.36')
@@ -122,7 +122,7 @@ def mark(tmp_path, signer):
     parent = tmp_path / 'parent.png'
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(parent)
     output = tmp_path / 'output.png'
-    with provenance.marked_output(
+    with manifest.marked_output(
         output, parent=parent, model_name='m', bundle_sha256='00', credentials=signer
     ) as unsigned:
         unsigned.write_bytes(parent.read_bytes())
@@ -148,32 +148,32 @@ def test_users_own_key_signs_and_only_its_root_makes_it_trusted(tmp_path, algori
     assert (signature['alg'], signature['common_name']) == (algorithm, 'signer')
 
     stranger = credentials.load_or_create_credentials(tmp_path / 'stranger')
-    assert provenance.verify(output, credentials=stranger).state == 'valid'
+    assert manifest.verify(output, credentials=stranger).state == 'valid'
     root = tmp_path / 'root.pem'
     root.write_bytes(credentials.pem(ROOT))
-    assert provenance.verify(output, credentials=stranger, trust=[root]).state == 'trusted'
-    assert provenance.verify(output, credentials=signer).state == 'trusted'
+    assert manifest.verify(output, credentials=stranger, trust=[root]).state == 'trusted'
+    assert manifest.verify(output, credentials=signer).state == 'trusted'
 
 
 @pytest.mark.parametrize('purpose', [EMAIL, DOCUMENTS, CLAIMS])
 def test_each_purpose_of_signing_is_accepted_and_verified(tmp_path, purpose):
     signer = credentials.load_credentials(*files(tmp_path, purposes=[purpose]))
-    assert provenance.verify(mark(tmp_path, signer), credentials=signer).state == 'trusted'
+    assert manifest.verify(mark(tmp_path, signer), credentials=signer).state == 'trusted'
 
 
 def test_chain_may_end_before_the_root(tmp_path):
     signer = credentials.load_credentials(*files(tmp_path, chain=lambda leaf: [leaf, MIDDLE]))
     assert signer.root == credentials.pem(MIDDLE)
-    assert provenance.verify(mark(tmp_path, signer), credentials=signer).state == 'trusted'
+    assert manifest.verify(mark(tmp_path, signer), credentials=signer).state == 'trusted'
 
 
 def test_certificate_alone_is_trusted_through_its_issuer_only(tmp_path):
     signer = credentials.load_credentials(*files(tmp_path, chain=lambda leaf: [leaf]))
     output = mark(tmp_path, signer)
-    assert provenance.verify(output, credentials=signer).state == 'valid'
+    assert manifest.verify(output, credentials=signer).state == 'valid'
     issuer = tmp_path / 'issuer.pem'
     issuer.write_bytes(credentials.pem(MIDDLE))
-    assert provenance.verify(output, credentials=signer, trust=[issuer]).state == 'trusted'
+    assert manifest.verify(output, credentials=signer, trust=[issuer]).state == 'trusted'
 
 
 def test_older_key_form_is_read(tmp_path):

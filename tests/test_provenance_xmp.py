@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from apgan_jax.inference import provenance, xmp
-from apgan_jax.inference.credentials import load_or_create_credentials
+from apgan_jax.provenance import manifest, xmp
+from apgan_jax.provenance.credentials import load_or_create_credentials
 
 COMPOSITE = 'http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia'
 CAPTURE = 'http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture'
@@ -127,17 +127,17 @@ def test_marked_output_is_signed_over_its_xmp(tmp_path, suffix):
     parent = tmp_path / f'parent{suffix}'
     (write_image if suffix in IMAGE_SUFFIXES else write_video)(parent)
     output = tmp_path / f'output{suffix}'
-    with provenance.marked_output(
+    with manifest.marked_output(
         output, parent=parent, model_name='m', bundle_sha256='00', credentials=credentials
     ) as unsigned:
         shutil.copyfile(parent, unsigned)
     assert values(xmp.read_packet(output)) == [COMPOSITE]
-    assert provenance.verify(output, credentials=credentials).state == 'trusted'
+    assert manifest.verify(output, credentials=credentials).state == 'trusted'
     # Change one letter of the packet, not its length: the signature covers it.
     output.write_bytes(
         output.read_bytes().replace(b'compositeWithTrained', b'kompositeWithTrained')
     )
-    assert provenance.verify(output, credentials=credentials).state == 'altered'
+    assert manifest.verify(output, credentials=credentials).state == 'altered'
 
 
 @pytest.mark.parametrize('content', [b'', b'short', bytes(100), b'\xff\xd8', b'\x89PNG\r\n\x1a\n'])

@@ -7,10 +7,12 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from tensorboardX import SummaryWriter
 
-from apgan_jax import charts, cli, report
+from apgan_jax import cli
 from apgan_jax.errors import UserError
-from apgan_jax.image_files import decode_image
-from apgan_jax.train import train_and_evaluate
+from apgan_jax.files.image_files import decode_image
+from apgan_jax.reports import charts
+from apgan_jax.training import report
+from apgan_jax.training.train import train_and_evaluate
 from configs import tiny
 
 

@@ -13,8 +13,8 @@ import orbax.checkpoint as ocp
 import pytest
 from small_step import ROOT
 
-from apgan_jax import checkpointing
-from apgan_jax.preemption import StopRequest
+from apgan_jax.training import checkpointing
+from apgan_jax.training.preemption import StopRequest
 from benchmarks import resume
 from benchmarks.scaling import free_port
 

@@ -13,12 +13,12 @@ import skimage.data
 from faces import random_state
 from safetensors import safe_open
 
-from apgan_jax import experiment
 from apgan_jax.errors import UserError
-from apgan_jax.metrics.networks import find_in_package
 from apgan_jax.models.generator import generate
 from apgan_jax.models.identity import load_identity_encoder
-from apgan_jax.train_step import train_step
+from apgan_jax.networks.network import find_in_package
+from apgan_jax.training import experiment
+from apgan_jax.training.train_step import train_step
 from configs import tiny
 
 # Skipped where the extra data_prep is not installed.

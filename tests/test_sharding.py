@@ -9,8 +9,8 @@ import pytest
 from jax.sharding import AbstractMesh, PartitionSpec
 from small_step import ROOT, run, two_steps
 
-from apgan_jax import sharding
 from apgan_jax.errors import UserError
+from apgan_jax.training import sharding
 from benchmarks.scaling import free_port
 
 MESH = AbstractMesh((2, 4), ('data', 'fsdp'))
@@ -221,7 +221,9 @@ def test_what_jax_says_of_a_cluster_is_not_swallowed(monkeypatch, error):
         join_cluster(monkeypatch, {}, error=error)
 
 
-START = 'from apgan_jax.sharding import *; start_distributed({}); print(jax.process_count())'
+START = (
+    'from apgan_jax.training.sharding import *; start_distributed({}); print(jax.process_count())'
+)
 
 
 def start(arguments=''):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import pytest
 
 from apgan_jax.errors import UserError
-from apgan_jax.images import bilinear_upsample
 from apgan_jax.models.convolutions import Conv, depthwise_conv
-from apgan_jax.size_report import (
+from apgan_jax.models.images import bilinear_upsample
+from apgan_jax.training.size_report import (
     bundle_sizes,
     config_sizes,
     network_size,

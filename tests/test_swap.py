@@ -18,9 +18,9 @@ from scenes import WIDTH, add_face, empty
 from video_clips import count_frames, read_rgb, read_sound, read_times, write_tone
 
 from apgan_jax import cli
+from apgan_jax.files.image_files import read_image
 from apgan_jax.identity_file import SHIPPED_IDENTITY
-from apgan_jax.image_files import read_image
-from apgan_jax.inference import provenance
+from apgan_jax.provenance import manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 OTHER = brighter(head()[:, ::-1], 0.7)
@@ -81,7 +81,7 @@ def test_a_clip_with_variable_times_and_longer_sound(tiny_bundle_file, tmp_path,
     for before, after, centre in zip(read_rgb(clip), read_rgb(output), centres, strict=True):
         assert is_changed(before, after, centre)
         assert not is_changed(before, after, (1100, 600))
-    report = provenance.verify(output)
+    report = manifest.verify(output)
     assert (report.state, report.is_marked_synthetic) == ('trusted', True)
     assert report.edit.faces_swapped == 12
 
@@ -107,7 +107,7 @@ def test_no_face_at_all(tiny_bundle_file, tmp_path, capsys):
     assert '0 faces swapped in 6 frames' in printed
     assert '6 frames without a face were left unchanged' in printed
     assert count_frames(output) == 6
-    assert provenance.verify(output).state == 'trusted'
+    assert manifest.verify(output).state == 'trusted'
 
 
 def test_a_face_that_enters_and_leaves(tiny_bundle_file, tmp_path, capsys):
@@ -155,7 +155,7 @@ def test_anonymised_people_are_swapped_or_blurred(tiny_bundle_file, tmp_path, ca
     clip = write_clip(tmp_path / 'clip.mp4', two_people[:8])
     output = tmp_path / 'out.mp4'
     assert run(tiny_bundle_file, 'anonymise', clip, output, '--label') == 0
-    report = provenance.verify(output).edit
+    report = manifest.verify(output).edit
     assert report.kind == 'anonymised'
     assert report.faces_swapped + report.faces_blurred == 16
     assert report.label == 'synthetic face'
@@ -186,8 +186,8 @@ def test_a_folder_of_images(tiny_bundle_file, tmp_path, capsys):
     assert sorted(path.name for path in output.iterdir()) == ['a.png', 'b.jpg', 'c.png', 'd.png']
     assert (output / 'c.png').read_bytes() == (folder / 'c.png').read_bytes()
     for name in ('a.png', 'b.jpg', 'd.png'):
-        assert provenance.verify(output / name).state == 'trusted'
-    assert provenance.verify(sheet).state == 'trusted'
+        assert manifest.verify(output / name).state == 'trusted'
+    assert manifest.verify(sheet).state == 'trusted'
     # Two rows of four pictures, 320 px wide; the one without a face stands there unchanged.
     before, after = read_image(sheet).reshape(2, -1, 4, 320, 3)
     assert (before == after).all(axis=(0, 2, 3)).tolist() == [False, False, True, False]
@@ -232,7 +232,7 @@ def test_a_camera(tiny_bundle_file, tmp_path, capsys):
     feeder.join()
     assert '10 faces swapped in 10 frames' in capsys.readouterr().out
     assert count_frames(output) == 10
-    assert provenance.verify(output).state == 'trusted'
+    assert manifest.verify(output).state == 'trusted'
 
 
 def test_a_killed_swap_goes_on(tiny_bundle_file, tmp_path, capsys):
@@ -265,7 +265,7 @@ def test_a_killed_swap_goes_on(tiny_bundle_file, tmp_path, capsys):
     assert read_times(output) == read_times(clip)
     straight = tmp_path / 'straight.mp4'
     assert run(tiny_bundle_file, 'swap', clip, straight) == 0
-    assert provenance.verify(output).edit == provenance.verify(straight).edit
+    assert manifest.verify(output).edit == manifest.verify(straight).edit
     for one, other in zip(read_rgb(output), read_rgb(straight), strict=True):
         assert np.abs(one.astype(int) - other).mean() < 2
 

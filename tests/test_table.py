@@ -2,11 +2,11 @@
 
 import json
 
+from apgan_jax.evaluation import page
+from apgan_jax.evaluation.paper import TABLES, paper_column
+from apgan_jax.evaluation.table import Table, Value
 from apgan_jax.metrics.metric import Description
-from apgan_jax.metrics.networks import NetworkInfo
-from apgan_jax.protocols import page
-from apgan_jax.protocols.paper import TABLES, paper_column
-from apgan_jax.protocols.table import Table, Value
+from apgan_jax.networks.network import NetworkInfo
 
 NETWORK = NetworkInfo('Net|A', 'a.onnx', 'ab' * 32)
 POSE = Description('pose_x', 'pose distance', 'norm of angles', 'lower', 'degrees', NETWORK)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from apgan_jax.face import landmarks
-from apgan_jax.inference.video import VideoReader
 from apgan_jax.metrics.face_area import FaceSequence, place_of
-from apgan_jax.metrics.flow import DisFlow
-from apgan_jax.metrics.networks import NetworkInfo, data_folder
 from apgan_jax.metrics.temporal import TemporalErrors, TemporalMeter
+from apgan_jax.networks.flow import DisFlow
+from apgan_jax.networks.network import NetworkInfo, data_folder
+from apgan_jax.video.reader import VideoReader
 
 UNDEFINED = TemporalErrors(aee=None, fwe=None, fwe_short=None, fwe_long=None, fwe_target=None)
 SIZE = (41, 57)

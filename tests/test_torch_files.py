@@ -9,7 +9,7 @@ import pytest
 from arcface_files import torch_archive, torch_pickle, torch_tensor
 
 from apgan_jax.errors import UserError
-from apgan_jax.torch_files import load_state_dict
+from apgan_jax.files.torch_files import load_state_dict
 
 NUMBERS = np.arange(6, dtype=np.float32)
 

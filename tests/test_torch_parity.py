@@ -8,11 +8,11 @@ import optax
 import pytest
 from flax.traverse_util import flatten_dict
 
-from apgan_jax.images import arcface_window, normalise_boundary_map, normalise_image
-from apgan_jax.losses import identity_loss
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import generate
-from apgan_jax.train_step import train_step
+from apgan_jax.models.images import arcface_window, normalise_boundary_map, normalise_image
+from apgan_jax.training.losses import identity_loss
+from apgan_jax.training.train_step import train_step
 from configs import tiny
 
 torch = pytest.importorskip('torch')

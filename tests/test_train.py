@@ -15,16 +15,16 @@ import pytest
 from faces import brighter, make_records, portrait, write_dataset
 from tensorboardX.proto.event_pb2 import Event
 
-from apgan_jax import report
 from apgan_jax.data import records
 from apgan_jax.errors import UserError
-from apgan_jax.evaluate_run import evaluate_run
+from apgan_jax.evaluation.of_checkpoint import evaluate_run
 from apgan_jax.face import boundary
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.losses import LossWeights
-from apgan_jax.train import train_and_evaluate
-from apgan_jax.train_step import train_step
+from apgan_jax.training import report
+from apgan_jax.training.losses import LossWeights
+from apgan_jax.training.train import train_and_evaluate
+from apgan_jax.training.train_step import train_step
 from benchmarks import gradient_norms
 from configs import tiny
 

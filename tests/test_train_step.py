@@ -10,7 +10,7 @@ from faces import random_state
 from jax.extend import core
 from small_step import random_batch, small_model
 
-from apgan_jax.train_step import eval_step, train_step
+from apgan_jax.training.train_step import eval_step, train_step
 
 BATCH = random_batch()
 
@@ -152,7 +152,7 @@ def test_matrix_products_outside_the_networks_are_exact_on_every_platform(bfloat
 
 def test_cosines_are_means_over_pairs_of_different_pictures(monkeypatch):
     compared = {'encoder_source': jnp.arange(4.0), 'encoder_target': -jnp.arange(4.0)}
-    monkeypatch.setattr('apgan_jax.train_step.swap_pairs', lambda *arguments: compared)
+    monkeypatch.setattr('apgan_jax.training.train_step.swap_pairs', lambda *arguments: compared)
     model = small_model()
     state = random_state(model)
     same_image = jnp.array([True, False, True, False])

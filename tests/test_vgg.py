@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.model_files import files_in_package
-from apgan_jax.metrics import vgg
+from apgan_jax.networks import vgg
 
 # Torchvision's numbers of the convolutions in `features`; those of stlpips-pytorch and their slice.
 NUMBERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)

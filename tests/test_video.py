@@ -31,10 +31,10 @@ from video_clips import (
 )
 
 from apgan_jax.errors import UserError
-from apgan_jax.inference import video
-from apgan_jax.inference.encoding import Encoding
-from apgan_jax.inference.video import VideoReader
-from apgan_jax.inference.video_writer import VideoWriter
+from apgan_jax.video import reader
+from apgan_jax.video.encoding import Encoding
+from apgan_jax.video.reader import VideoReader
+from apgan_jax.video.writer import VideoWriter
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def output(tmp_path):
 
 def test_probe_reports_the_header(tmp_path):
     clip = write_clip(tmp_path / 'clip.mp4', sound='aac', aspect=Fraction(4, 3))
-    info = video.probe(clip)
+    info = reader.probe(clip)
     assert (info.width, info.height, info.frames) == (96, 64, 12)
     assert info.frame_rate == pytest.approx(25)
     assert info.duration_seconds == pytest.approx(12 / 25)
@@ -128,15 +128,15 @@ def test_sound_that_mp4_cannot_carry_becomes_aac(tmp_path, output):
 def test_no_sound(tmp_path, output):
     stats = copy_video(write_clip(tmp_path / 'clip.mp4'), output)
     assert (stats.audio_copied, stats.audio_transcoded) == (0, 0)
-    assert not video.probe(output).has_sound
+    assert not reader.probe(output).has_sound
 
 
 @pytest.mark.parametrize('size', [(63, 95), (64, 95), (63, 96)])
 def test_odd_sizes(tmp_path, output, size):
     clip = write_clip(tmp_path / 'clip.mkv', size=size, codec='ffv1', time_base=Fraction(1, 1000))
-    assert video.probe(clip).pixel_format == 'yuv420p'
+    assert reader.probe(clip).pixel_format == 'yuv420p'
     copy_video(clip, output, patches=[whole_patch(RED, *size)])
-    assert video.probe(output).pixel_format == 'yuv444p'
+    assert reader.probe(output).pixel_format == 'yuv444p'
     for rgb in read_rgb(output):
         assert rgb.shape == (*size, 3)
         assert np.abs(rgb.astype(int) - RED).max() <= 3
@@ -146,7 +146,7 @@ def test_odd_sizes(tmp_path, output, size):
 def test_odd_sizes_padded(tmp_path, output, size):
     clip = write_clip(tmp_path / 'clip.mkv', size=size, codec='ffv1', time_base=Fraction(1, 1000))
     stats = copy_video(clip, output, encoding=Encoding(chroma='420'))
-    assert video.probe(output).pixel_format == 'yuv420p'
+    assert reader.probe(output).pixel_format == 'yuv420p'
     assert stats.padded == (size[0] % 2, size[1] % 2)
     for before, after in zip(read_rgb(clip), read_rgb(output), strict=True):
         assert after.shape == (64, 96, 3)
@@ -169,7 +169,7 @@ def test_solid_colour_is_read_back(tmp_path, output, pixel_format, matrix, color
     copy_video(clip, output, patches=[whole_patch(RED, 64, 96)])
     for rgb in read_rgb(output):
         assert np.abs(rgb.astype(int) - RED).max() <= 3
-    before, after = video.probe(clip), video.probe(output)
+    before, after = reader.probe(clip), reader.probe(output)
     assert before == after  # pixel format and colour tags
     assert (after.color_matrix, after.color_range) == (matrix, color_range)
 
@@ -179,7 +179,7 @@ def test_rgb_source_is_converted_and_tagged(tmp_path, output):
         tmp_path / 'clip.mkv', codec='ffv1', pixel_format='bgr0', time_base=Fraction(1, 1000)
     )
     copy_video(clip, output)
-    assert video.probe(output).color_matrix == BT709
+    assert reader.probe(output).color_matrix == BT709
     for rgb in read_rgb(output):
         assert np.abs(rgb.astype(int) - still(64, 96)).mean() < 3
 
@@ -219,8 +219,8 @@ def test_rotation_is_kept_and_frames_are_upright(tmp_path, output, rotation):
             assert np.abs(frame.rgb.astype(int) - upright).mean() < 3
     # The corner at the viewer's upper left.
     copy_video(clip, output, patches=[square_patch(RED, 0, 0, 16)])
-    info = video.probe(output)
-    assert info.display_matrix == video.probe(clip).display_matrix
+    info = reader.probe(output)
+    assert info.display_matrix == reader.probe(clip).display_matrix
     assert (info.height, info.width) == upright.shape[:2]
     seen = np.rot90(read_rgb(output)[-1], rotation // 90)
     assert np.abs(seen[2:14, 2:14].astype(int) - RED).mean() < 4
@@ -233,7 +233,7 @@ def test_orientation_of_pictures_and_of_pixels_is_the_same_for_all_eight():
         for x in (-1, 1):
             for y in (-1, 1):
                 matrix = (0, y, 0, x, 0, 0, 0, 0, 1) if transposed else (x, 0, 0, 0, y, 0, 0, 0, 1)
-                orientation = video.Orientation.from_display_matrix(matrix)
+                orientation = reader.Orientation.from_display_matrix(matrix)
                 upright = orientation.upright(stored)
                 affine = orientation.upright_from_stored(3, 5)
                 for row in range(3):
@@ -277,7 +277,7 @@ def test_reading_can_begin_later(tmp_path):
 def test_pixel_aspect_is_kept(tmp_path, output):
     clip = write_clip(tmp_path / 'clip.mp4', aspect=Fraction(16, 15))
     copy_video(clip, output)
-    assert video.probe(output).pixel_aspect == Fraction(16, 15)
+    assert reader.probe(output).pixel_aspect == Fraction(16, 15)
 
 
 def test_truncated_file_is_written_as_far_as_it_goes(tmp_path, output):
@@ -334,7 +334,7 @@ def test_unusable_files_are_user_errors(tmp_path):
     headless.write_bytes(headless.read_bytes()[:500])
     for path in (empty, text, sound, headless, tmp_path, tmp_path / 'nowhere.mp4'):
         with pytest.raises(UserError) as caught:
-            video.probe(path)
+            reader.probe(path)
         assert str(path) in str(caught.value)
         assert '\n' not in str(caught.value)
 
@@ -425,7 +425,7 @@ def test_10_bit_hdr_is_kept(tmp_path, output, codec):
         codec_options={'crf': '4', 'x264-params': f'mastering-display={MASTERING}:cll=1000,400'},
     )
     copy_video(clip, output, patches=[square_patch(RED, 32, 16, 32)], encoding=Encoding(codec))
-    before, after = video.probe(clip), video.probe(output)
+    before, after = reader.probe(clip), reader.probe(output)
     assert after.pixel_format == 'yuv420p10le'
     colours = (after.color_primaries, after.color_transfer, after.color_matrix, after.color_range)
     assert colours == (BT2020, PQ, BT2020, LIMITED)

@@ -9,9 +9,9 @@ import pytest
 from video_clips import BT709, BT2020, FULL, LIMITED, RED, still, yuv_frame
 
 from apgan_jax.face.blending import Patch, face_patch, paste
-from apgan_jax.inference.encoding import PictureFormat
-from apgan_jax.inference.planes import ACCURATE, Painter, yuv_from_rgb
-from apgan_jax.inference.video import Orientation, views
+from apgan_jax.video.encoding import PictureFormat
+from apgan_jax.video.planes import ACCURATE, Painter, yuv_from_rgb
+from apgan_jax.video.reader import Orientation, views
 
 HEIGHT, WIDTH = 96, 128
 FORMATS = ['yuv420p', 'yuv422p', 'yuv444p', 'yuv420p10le', 'yuv422p10le', 'yuv444p10le']

@@ -23,10 +23,10 @@ from video_clips import (
 )
 
 from apgan_jax.errors import UserError
-from apgan_jax.inference.encoding import Encoding
-from apgan_jax.inference.segments import decoding_times
-from apgan_jax.inference.video import VideoReader
-from apgan_jax.inference.video_writer import VideoWriter
+from apgan_jax.video.encoding import Encoding
+from apgan_jax.video.reader import VideoReader
+from apgan_jax.video.segments import decoding_times
+from apgan_jax.video.writer import VideoWriter
 
 JOB = {'model': 'abc', 'faces': ['left', 2]}
 OPTIONS = {'segment_seconds': 0.4, 'job': JOB}

@@ -7,11 +7,12 @@ import pytest
 from flax import traverse_util
 from test_checkpointing import save_once
 
-from apgan_jax import bundle, experiment, export, warm_start
+from apgan_jax import bundle
 from apgan_jax.errors import UserError
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import generate
-from apgan_jax.train_step import create_train_state
+from apgan_jax.training import experiment, export, warm_start
+from apgan_jax.training.train_step import create_train_state
 from configs import lite64, lite128, tiny
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from av.video.reformatter import Interpolation
 
 from apgan_jax.face.blending import Patch
-from apgan_jax.inference.video import VideoReader
-from apgan_jax.inference.video_writer import VideoWriter
+from apgan_jax.video.reader import VideoReader
+from apgan_jax.video.writer import VideoWriter
 
 BT709, BT601_PAL, BT601_NTSC, BT2020 = 1, 5, 6, 9
 LIMITED, FULL = 1, 2

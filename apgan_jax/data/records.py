@@ -26,7 +26,7 @@ from apgan_jax.data import png
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.landmarks import NUM_LANDMARKS
-from apgan_jax.image_files import decode_image
+from apgan_jax.files.image_files import decode_image
 
 DATASET_NAME = 'apgan_faces'
 CROP_SPEC_KEY = 'crop_spec'

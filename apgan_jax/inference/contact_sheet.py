@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from apgan_jax.image_files import images_in, is_image, read_image, write_image
-from apgan_jax.images import image_grid
-from apgan_jax.inference import provenance
-from apgan_jax.inference.sampling import sample_frames
+from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
+from apgan_jax.models.images import image_grid
+from apgan_jax.provenance import manifest
+from apgan_jax.video.sampling import sample_frames
 
 _WIDTH = 320
 
@@ -44,7 +44,7 @@ def write_contact_sheet(
     height = max(picture.shape[0] for row in thumbnails for picture in row)
     sheet = image_grid([np.stack([_padded(each, height) for each in row]) for row in thumbnails])
     parent = swapped if isinstance(swapped, Path) else swapped[0]
-    with provenance.marked_output(
+    with manifest.marked_output(
         output, parent=parent, model_name=model_name, bundle_sha256=bundle_sha256
     ) as unsigned:
         write_image(unsigned, sheet)

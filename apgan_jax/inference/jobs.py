@@ -25,7 +25,7 @@ from apgan_jax.inference.casting import (
     parse_choice,
     read_map,
 )
-from apgan_jax.inference.frames import FACE_ALONE, Blend, FrameSwapper
+from apgan_jax.inference.frame_swapper import FACE_ALONE, Blend, FrameSwapper
 from apgan_jax.inference.sources import VIDEO_FRAMES, Source, load_source
 from apgan_jax.inference.swap import Job, Session
 from apgan_jax.inference.swapper import Swapper

@@ -16,11 +16,11 @@ from apgan_jax.face import landmarks
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.quality import fault_of
+from apgan_jax.files.image_files import is_image, read_image
 from apgan_jax.identity_file import load_identity
-from apgan_jax.image_files import is_image, read_image
-from apgan_jax.inference.sampling import sample_frames
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
+from apgan_jax.video.sampling import sample_frames
 
 VIDEO_FRAMES = 10
 MAX_FACES = 4

@@ -13,17 +13,17 @@ import numpy as np
 from apgan_jax.errors import UserError
 from apgan_jax.face import blending, landmarks
 from apgan_jax.face.tracking import FaceTracker, TrackedFace
-from apgan_jax.image_files import images_in, is_image, read_image, write_image
-from apgan_jax.inference import provenance
-from apgan_jax.inference.background import in_background
+from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
 from apgan_jax.inference.casting import Embed
-from apgan_jax.inference.credentials import Credentials
-from apgan_jax.inference.encoding import Encoding
-from apgan_jax.inference.frames import FaceCounts, FrameSwapper, Swapped
+from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper, Swapped
 from apgan_jax.inference.label import render_label
+from apgan_jax.inference.prefetch import in_background
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.inference.video import Frame, VideoReader, is_camera
-from apgan_jax.inference.video_writer import VIDEO_SUFFIXES, VideoStats, VideoWriter
+from apgan_jax.provenance import manifest
+from apgan_jax.provenance.credentials import Credentials
+from apgan_jax.video.encoding import Encoding
+from apgan_jax.video.reader import Frame, VideoReader, is_camera
+from apgan_jax.video.writer import VIDEO_SUFFIXES, VideoStats, VideoWriter
 
 IMAGE_OUTPUT_SUFFIXES = ('.jpg', '.jpeg', '.png')
 _MAX_FACES = 8
@@ -81,7 +81,7 @@ class Job:
     swapper: Swapper
     begin: Callable[[], Session]
     embed: Embed
-    kind: provenance.EditKind = 'swapped'
+    kind: manifest.EditKind = 'swapped'
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -160,7 +160,7 @@ def check_output(
     """
     if output.exists() and not overwrite:
         raise UserError(f'--output {output}: exists already; choose another name or --overwrite')
-    provenance.check_signable(output)
+    manifest.check_signable(output)
     if output.suffix.lower() not in suffixes:
         raise UserError(
             f'--output {output}: for this target the name must end in {", ".join(suffixes)}'
@@ -260,11 +260,11 @@ def swap_file(
 @contextlib.contextmanager
 def _marked(
     target: Path | str, output: Path, job: Job, how: Output
-) -> Iterator[tuple[Path, provenance.Edit]]:
+) -> Iterator[tuple[Path, manifest.Edit]]:
     """Where to write, and what to fill in of what was done."""
-    edit = provenance.Edit(kind=job.kind, label=how.label)
+    edit = manifest.Edit(kind=job.kind, label=how.label)
     bundle = job.swapper.bundle
-    with provenance.marked_output(
+    with manifest.marked_output(
         output,
         parent=None if is_camera(target) else Path(target),
         model_name=bundle.name,
@@ -293,7 +293,7 @@ def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport
 def _swap_faces(
     photo: np.ndarray,
     faces: list[TrackedFace],
-    marked: tuple[Path, provenance.Edit],
+    marked: tuple[Path, manifest.Edit],
     job: Job,
     how: Output,
 ) -> FaceCounts:

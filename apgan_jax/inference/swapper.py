@@ -6,9 +6,14 @@ import jax
 import numpy as np
 
 from apgan_jax.bundle import Bundle
-from apgan_jax.images import arcface_window, normalise_boundary_map, normalise_image, to_uint8
 from apgan_jax.models.generator import generate
 from apgan_jax.models.identity import IdentityEmbedding, mean_embedding
+from apgan_jax.models.images import (
+    arcface_window,
+    normalise_boundary_map,
+    normalise_image,
+    to_uint8,
+)
 
 
 class Swapper:

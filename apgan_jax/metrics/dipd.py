@@ -3,7 +3,7 @@
 import numpy as np
 
 from apgan_jax.metrics.metric import FacePair, Metric
-from apgan_jax.metrics.vgg import Vgg16
+from apgan_jax.networks.vgg import Vgg16
 
 _EPSILON = 1e-5
 

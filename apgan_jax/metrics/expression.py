@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.metrics.adapters import AdaptedNetwork
 from apgan_jax.metrics.metric import Description, FacePair, Metric, SeenFace
-from apgan_jax.metrics.networks import NetworkInfo, Remembered, mediapipe_info
 from apgan_jax.metrics.pose import PoseEstimator
+from apgan_jax.networks.adapters import AdaptedNetwork
+from apgan_jax.networks.network import NetworkInfo, Remembered, mediapipe_info
 
 BLENDSHAPES = ('jawOpen', 'eyeBlinkLeft', 'eyeBlinkRight')
 

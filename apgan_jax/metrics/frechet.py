@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import scipy.linalg
 
-from apgan_jax.metrics.networks import NetworkInfo
+from apgan_jax.networks.network import NetworkInfo
 
 
 class FeatureNetwork(Protocol):

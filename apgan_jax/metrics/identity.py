@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.images import arcface_window, normalise_image
-from apgan_jax.metrics.adapters import AdaptedNetwork, Adapter
 from apgan_jax.metrics.metric import FacePair, Metric, SeenFace
-from apgan_jax.metrics.networks import NetworkInfo, OnnxNetwork, Remembered, find_in_package
+from apgan_jax.models.images import arcface_window, normalise_image
+from apgan_jax.networks.adapters import AdaptedNetwork, Adapter
+from apgan_jax.networks.network import NetworkInfo, OnnxNetwork, Remembered, find_in_package
 
 
 class Recogniser(abc.ABC):

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from apgan_jax.face.landmarks import Face
-from apgan_jax.metrics.networks import NetworkInfo
+from apgan_jax.networks.network import NetworkInfo
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.metrics.adapters import AdaptedNetwork
 from apgan_jax.metrics.metric import FacePair, Metric, SeenFace
-from apgan_jax.metrics.networks import NetworkInfo, OnnxNetwork, Remembered, mediapipe_info
+from apgan_jax.networks.adapters import AdaptedNetwork
+from apgan_jax.networks.network import NetworkInfo, OnnxNetwork, Remembered, mediapipe_info
 
 WEIGHTS = Path('weights') / '3ddfa_v2_mb05.onnx'
 _INPUT_SIZE = 120

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from apgan_jax.metrics.aee import endpoint_error
-from apgan_jax.metrics.flow import Flow
 from apgan_jax.metrics.fwe import visible, warping_error
+from apgan_jax.networks.flow import Flow
 
 
 @dataclasses.dataclass(frozen=True)

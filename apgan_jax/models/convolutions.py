@@ -3,8 +3,8 @@
 Images are NHWC; every kernel is laid out as `jax.lax.conv_general_dilated` takes it (HWIO), except
 a pointwise one, which is a matrix (in, out). On GPU and TPU the vendor's convolution runs. XLA's
 CPU backend is slow at depthwise and at small convolutions, so there they become slices and
-products, or calls of `apgan_jax.native` where that is available. `jax.lax.platform_dependent`
-chooses when the program is lowered: it costs no run time. A program for `jax.export` is traced with
+products, or calls of `models.native` where that is available. `jax.lax.platform_dependent` chooses
+when the program is lowered: it costs no run time. A program for `jax.export` is traced with
 APGAN_NATIVE=0 in the environment, since foreign functions do not travel with it.
 """
 
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from apgan_jax import native
+from apgan_jax.models import native
 
 # Where there are no native convolutions. Measured on 2 cores, batch 16, forward + backward,
 # `lax.conv` against row products: 16 px, 128 channels 20 against 27 ms; 8 px, 256 channels 21
@@ -160,7 +160,7 @@ def _conv(
 def native_conv(
     x: jax.Array, kernel: jax.Array, *bias: jax.Array, strides: int, padding: tuple[int, int]
 ) -> jax.Array:
-    """`conv2d` of float32 arrays by `apgan_jax.native`, which must be available."""
+    """`conv2d` of float32 arrays by `apgan_jax.models.native`, which must be available."""
     return _native(x, kernel, bias[0] if bias else None, strides, padding)
 
 

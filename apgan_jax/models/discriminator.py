@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apgan_jax.images import area_downsample
 from apgan_jax.models.adalin import leaky_relu
 from apgan_jax.models.convolutions import Conv
+from apgan_jax.models.images import area_downsample
 
 
 class ScaleOutput(NamedTuple):

@@ -9,7 +9,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apgan_jax.images import area_downsample, bilinear_upsample
 from apgan_jax.models.adalin import (
     BoundaryModulation,
     IdentityModulation,
@@ -18,6 +17,7 @@ from apgan_jax.models.adalin import (
 )
 from apgan_jax.models.convolutions import Conv
 from apgan_jax.models.identity import IdentityEmbedding
+from apgan_jax.models.images import area_downsample, bilinear_upsample
 
 
 class Generator(nn.Module):

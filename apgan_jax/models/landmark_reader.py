@@ -18,15 +18,16 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from apgan_jax import safetensors_file
+from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
-from apgan_jax.images import resize_window
+from apgan_jax.files import safetensors_file
 from apgan_jax.models.convolutions import Conv
+from apgan_jax.models.images import resize_window
 
 # Of the head crop (left, top, right, bottom): brows to chin; at 128 px, these pixels as they are.
 INNER_FACE = (0.25, 0.3125, 0.75, 0.8125)
 INPUT_SIZE = 64
-SHIPPED = Path(__file__).parents[1] / 'assets' / 'landmark_reader.safetensors'
+SHIPPED = asset('landmark_reader.safetensors')
 _WIDTHS = (16, 32, 64, 128, 128)
 _HIDDEN = 128
 _PARAMS, _MEAN, _COMPONENTS = 'params/', 'mean', 'components'

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from apgan_jax.images import ARCFACE_SIZE
 from apgan_jax.models.identity import iresnet, sface
+from apgan_jax.models.images import ARCFACE_SIZE
 from data_prep.port.layers import ADD, CONV, DENSE, NORM, ExpectedLayer, Signature
 
 

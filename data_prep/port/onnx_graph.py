@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from apgan_jax.errors import UserError
-from apgan_jax.images import ARCFACE_SIZE
+from apgan_jax.models.images import ARCFACE_SIZE
 from data_prep.port.layers import ADD, CONV, DENSE, Layer, Norm, batch_norm, norm_layer
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from apgan_jax.errors import UserError
-from apgan_jax.images import ARCFACE_SIZE
 from apgan_jax.models.identity.mobilefacenet import BLOCKS
+from apgan_jax.models.images import ARCFACE_SIZE
 
 
 def layer_names() -> list[str]:

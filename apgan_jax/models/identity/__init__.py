@@ -15,12 +15,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
-from apgan_jax.images import ARCFACE_SIZE
 from apgan_jax.models.identity.embedding import IdentityEmbedding, mean_embedding
 from apgan_jax.models.identity.iresnet import DEPTHS, IResNet
 from apgan_jax.models.identity.mobilefacenet import MobileFaceNet
 from apgan_jax.models.identity.sface import SFace
+from apgan_jax.models.images import ARCFACE_SIZE
 
 __all__ = [
     'KINDS',
@@ -41,7 +42,7 @@ _MODULES: dict[str, Callable[[], nn.Module]] = {
 KINDS = tuple(_MODULES)
 _SHIPPED = {
     'mobilefacenet': (
-        Path(__file__).parent / 'mobilefacenet_arcface.safetensors',
+        asset('mobilefacenet_arcface.safetensors'),
         'af672b950e7ecc7c5d36917c5c2464dc4376fe35189c17ba69c468ab95d4b34f',
     )
 }

@@ -1,0 +1,1 @@
+"""The paper's evaluation: what is measured, on what, and its tables."""

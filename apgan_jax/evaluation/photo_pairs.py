@@ -1,0 +1,476 @@
+"""Photos of many people, swapped in pairs: the generator's own picture before blending (eq. 13).
+
+  heldout    500 committed pairs of people that training never saw (APGAN_DATA)
+  lfw        Labeled Faces in the Wild as distributed, ROOT/NAME/NAME_0001.jpg (table VI)
+  celebahq   CelebA-HQ, ROOT/*.jpg or *.png, nobody's photo twice (table VII)
+
+The paper does not say which pairs its tables VI and VII are made of: these are seeded pairs of
+different people. Everything is measured at the bundle's crop size, in the target's place.
+"""
+
+import csv
+import dataclasses
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from apgan_jax.assets import asset
+from apgan_jax.errors import UserError
+from apgan_jax.evaluation.clip_report import Report
+from apgan_jax.evaluation.clip_runs import column_name
+from apgan_jax.evaluation.columns import bundle_lines, bundle_names, with_warnings
+from apgan_jax.evaluation.frechet_rows import FrechetRows
+from apgan_jax.evaluation.people import Galleries, IdentityRows, similarities
+from apgan_jax.evaluation.suite import Suite
+from apgan_jax.evaluation.table import Table, Value
+from apgan_jax.face import landmarks
+from apgan_jax.face.aligned import AlignedFace, align_face
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.files.image_files import images_in, read_image, write_image
+from apgan_jax.inference.sources import MAX_FACES
+from apgan_jax.inference.swapper import Swapper
+from apgan_jax.metrics.identity import Recogniser, identity_discrepancy, mean_match_score
+from apgan_jax.metrics.metric import Description, FacePair, Metric, SeenFace
+from apgan_jax.models.images import image_grid
+from apgan_jax.networks.network import data_folder
+from apgan_jax.provenance import manifest
+from apgan_jax.training.validation import EvaluationPairs
+
+PAIRS_FILE = asset('heldout_pairs.tsv')
+DEFAULT_PAIRS = 500
+_HELDOUT = Path('faces') / 'celeba_heldout'
+_SHEET_PAIRS = 12
+# Of the pairs of LFW and CelebA-HQ.
+_SEED = 0
+# A source's own boundary map, landmarks and place are of no use.
+_NOWHERE = (np.zeros((0, 0, 3), np.uint8), np.zeros((0, 2), np.float32), np.eye(2, 3))
+_SUMMARY = {
+    'sface_source': 'source_similarity_sface',
+    'sface_target': 'target_similarity_sface',
+    'sface_retrieval': 'identity_retrieval_sface',
+    'mobilefacenet_source': 'source_similarity_mobilefacenet',
+    'mobilefacenet_target': 'target_similarity_mobilefacenet',
+    'pose_degrees': 'pose_3ddfa',
+    'expression_3ddfa': 'expression_3ddfa',
+    'ssim': 'ssim',
+}
+_PROTOCOL = (
+    "the generator's own picture before blending (eq. 13), at the bundle's crop size, in the place "
+    "of the target's face",
+    "similarity to the pair's own source photo; gallery of identity retrieval: all photos read but "
+    "those that the source's identity was made of",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photo and whose it is."""
+
+    path: Path
+    person: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoPairs:
+    """Which photos are swapped.
+
+    Attributes:
+      name: of the protocol.
+      photos: all that are read.
+      pairs: (source, target), numbers into `photos`.
+    """
+
+    name: str
+    photos: tuple[Photo, ...]
+    pairs: tuple[tuple[int, int], ...]
+
+
+# --- Which photos ---------------------------------------------------------------------------------
+
+
+def heldout_pairs(data: Path | None = None) -> PhotoPairs:
+    """The committed pairs; those of absent photos drop out.
+
+    Args:
+      data: the folder of evaluation data; APGAN_DATA by default.
+
+    Raises:
+      UserError: photos or labels are missing.
+    """
+    data = data or data_folder()
+    folder, labels = data / _HELDOUT, data / 'faces' / 'index.tsv'
+    if not folder.is_dir() or not labels.is_file():
+        raise UserError(f'{folder}: the held-out photos or {labels} are missing; see the README')
+    known = {row['file']: row['identity'] for row in _rows(labels)}
+    paths = sorted(folder.glob('*.jpg'))
+    unknown = [path for path in paths if f'{folder.name}/{path.name}' not in known]
+    if unknown or not paths:
+        raise UserError(
+            f'{unknown[0] if unknown else folder}: {"no label in" if unknown else "no photos for"} '
+            f'{labels}; see the README'
+        )
+    photos = [Photo(path, known[f'{folder.name}/{path.name}']) for path in paths]
+    number = {photo.path.name: index for index, photo in enumerate(photos)}
+    named = [(row['source'], row['target']) for row in _rows(PAIRS_FILE)]
+    pairs = [(number[s], number[t]) for s, t in named if s in number and t in number]
+    return PhotoPairs('heldout', tuple(photos), tuple(pairs))
+
+
+def lfw_pairs(root: Path, count: int = DEFAULT_PAIRS) -> PhotoPairs:
+    """Seeded pairs of LFW.
+
+    Raises:
+      UserError: the folder does not look like LFW.
+    """
+    folders = sorted(path for path in _folder(root).iterdir() if path.is_dir())
+    photos = [Photo(path, f.name) for f in folders for path in sorted(f.glob('*.jpg'))]
+    if not photos:
+        raise UserError(f'--root {root}: holds no NAME/NAME_0001.jpg; give the folder of LFW')
+    return _seeded_pairs('lfw', photos, count)
+
+
+def celebahq_pairs(root: Path, count: int = DEFAULT_PAIRS) -> PhotoPairs:
+    """Seeded pairs of CelebA-HQ; without labels, each photo counts as a person of its own.
+
+    Raises:
+      UserError: the folder has no photos.
+    """
+    photos = [Photo(path, path.stem) for path in images_in(_folder(root))]
+    if not photos:
+        raise UserError(f'--root {root}: holds no photos; give the folder of the images')
+    return _seeded_pairs('celebahq', photos, count)
+
+
+def _seeded_pairs(name: str, photos: Sequence[Photo], count: int) -> PhotoPairs:
+    """Each pair has another target; only photos of pairs are kept, and others of their sources."""
+    order = np.random.default_rng(_SEED).permutation(len(photos))
+    pairs: list[tuple[int, int]] = []
+    for source, target in zip(order, np.roll(order, -1), strict=True):
+        if photos[source].person != photos[target].person and len(pairs) < count:
+            pairs.append((int(source), int(target)))
+    if not pairs:
+        raise UserError(f'{photos[0].path.parent}: no two people; give more photos')
+    sources = {photos[source].person for source, _ in pairs}
+    wanted = {number for pair in pairs for number in pair}
+    kept = [n for n, photo in enumerate(photos) if n in wanted or photo.person in sources]
+    place = {number: index for index, number in enumerate(kept)}
+    return PhotoPairs(
+        name,
+        tuple(photos[number] for number in kept),
+        tuple((place[source], place[target]) for source, target in pairs),
+    )
+
+
+def _folder(root: Path) -> Path:
+    if not root.is_dir():
+        raise UserError(f'--root {root}: no such folder')
+    return root
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline='', encoding='utf-8') as file:
+        return list(csv.DictReader(file, delimiter='\t'))
+
+
+def find_pairs(protocol: str, root: Path | None, count: int | None = None) -> PhotoPairs:
+    """The pairs of a protocol.
+
+    Args:
+      protocol: 'heldout', 'lfw' or 'celebahq'.
+      root: folder of the data set; of 'heldout' the folder of evaluation data, None: APGAN_DATA.
+      count: of seeded pairs.
+
+    Raises:
+      UserError: the photos are not there.
+    """
+    if protocol == 'heldout' or root is None:
+        return heldout_pairs(root)
+    return {'lfw': lfw_pairs, 'celebahq': celebahq_pairs}[protocol](root, count or DEFAULT_PAIRS)
+
+
+# --- Measuring ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """Aligned faces and which of them are swapped.
+
+    Attributes:
+      name: of the protocol.
+      faces: None for a photo without one.
+      people: whose each face is.
+      pairs: (source, target), numbers into `faces`.
+      protocol: what they are, lines.
+      first_target: the photo of the first pair's target, if it is a file.
+    """
+
+    name: str
+    faces: Sequence[AlignedFace | None]
+    people: Sequence[str]
+    pairs: Sequence[tuple[int, int]]
+    protocol: Sequence[str] = ()
+    first_target: Path | None = None
+
+    def __getitem__(self, number: int) -> AlignedFace:
+        """The face of a pair."""
+        face = self.faces[number]
+        assert face is not None
+        return face
+
+    def of_person(self, number: int) -> list[int]:
+        """Faces of the person of a face, that face first."""
+        numbers = range(len(self.faces))
+        own = [n for n in numbers if self.people[n] == self.people[number] and self.faces[n]]
+        return sorted(own, key=lambda n: n != number)
+
+
+def read_faces(wanted: PhotoPairs, spec: CropSpec) -> Faces:
+    """Aligns the photos; those without a face are left out with a warning, and their pairs.
+
+    Raises:
+      UserError: a photo is unreadable, or no pair is left.
+    """
+    faces: list[AlignedFace | None] = []
+    with landmarks.FaceLandmarker(max_faces=MAX_FACES, expressions=False) as landmarker:
+        for photo in tqdm(wanted.photos, desc='read', unit='photo', disable=None, leave=False):
+            picture = read_image(photo.path)
+            face = landmarks.largest(landmarker.detect(picture))
+            if face is None:
+                logging.warning('%s: no face found, left out', photo.path.name)
+            faces.append(align_face(picture, face.landmarks, spec) if face else None)
+    pairs = [pair for pair in wanted.pairs if all(faces[number] for number in pair)]
+    if not pairs:
+        raise UserError(f'{wanted.photos[0].path.parent}: no pair of photos that show faces')
+    return Faces(
+        wanted.name,
+        faces,
+        [photo.person for photo in wanted.photos],
+        pairs,
+        [f'{len(pairs)} of {len(wanted.pairs)} pairs of {len(wanted.photos)} photos'],
+        wanted.photos[pairs[0][1]].path,
+    )
+
+
+def faces_of_records(pairs: EvaluationPairs) -> Faces:
+    """The pairs that a training run evaluates on."""
+    count = len(pairs)
+    sources = [AlignedFace(crop, *_NOWHERE) for crop in pairs.source]
+    targets = [
+        AlignedFace(crop, boundary_map, points, np.eye(2, 3))
+        for crop, boundary_map, points in zip(
+            pairs.target, pairs.boundary_map, pairs.landmarks, strict=True
+        )
+    ]
+    numbers = range(count)
+    return Faces(
+        pairs.name,
+        [*sources, *targets],
+        [f'source {n}' for n in numbers] + [f'target {n}' for n in numbers],
+        [(n, count + n) for n in numbers],
+        [f'{count} pairs of records, {pairs.name}'],
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoResult:
+    """What a bundle did.
+
+    Attributes:
+      values: means over the pairs, by key.
+      rows: of identity, for the table.
+      pairs: that were measured.
+      pictures: RGB uint8 rows of sources, targets and swapped pictures, the first pairs.
+    """
+
+    values: dict[str, Value]
+    rows: list[Metric]
+    pairs: int
+    pictures: list[np.ndarray]
+
+
+def evaluate_faces(faces: Faces, swapper: Swapper, suite: Suite, *, k: int = 1) -> PhotoResult:
+    """Swaps and measures the pairs.
+
+    Args:
+      faces: aligned as the model wants them.
+      swapper: the model.
+      suite: what to measure with.
+      k: faces a source, the pair's own first.
+
+    Raises:
+      UserError: a source has fewer than k faces.
+    """
+    sources = _sources(faces, k)
+    galleries = galleries_of(faces, suite.recognisers)
+    series: dict[str, list[float | None]] = defaultdict(list)
+    rows: dict[str, Metric] = {}
+    distances = FrechetRows(suite.feature_networks)
+    pictures: list[tuple[np.ndarray, ...]] = []
+    tasks = list(zip(sources, (target for _, target in faces.pairs), strict=True))
+    for own, target in tqdm(tasks, desc=f'{faces.name}, k = {k}', unit='pair', disable=None):
+        pair = swap_in_place(swapper, faces, own, target)
+        identity = _identity_metrics(galleries, faces, own)
+        rows = {row.key: row for row in identity} | rows
+        for metric in (*identity, *suite.metrics):
+            series[metric.key].append(metric.measure(pair))
+        distances.add(pair)
+        if len(pictures) < _SHEET_PAIRS:
+            pictures.append((faces[own[0]].crop, pair.target.crop, pair.in_place))
+    values = {key: _mean(numbers) for key, numbers in series.items()}
+    values |= distances.values()
+    return PhotoResult(
+        values=with_warnings(values, rows.values(), swapper.bundle.identity_encoder.kind),
+        rows=list(rows.values()),
+        pairs=len(tasks),
+        pictures=[np.stack(row) for row in zip(*pictures, strict=True)],
+    )
+
+
+def galleries_of(faces: Faces, recognisers: Sequence[Recogniser]) -> Galleries:
+    """Galleries of all faces."""
+    galleries = Galleries(recognisers)
+    for face, person in zip(faces.faces, faces.people, strict=True):
+        if face is not None:
+            galleries.add(person, face.crop[None])
+    return galleries
+
+
+def report_on(
+    read: Callable[[CropSpec], Faces],
+    swappers: Sequence[Swapper],
+    suite: Suite,
+    *,
+    ks: Sequence[int] = (1,),
+    contact_sheet: Path | None = None,
+) -> tuple[Report, list[dict[str, Any]]]:
+    """A column for each bundle and k.
+
+    Args:
+      read: gives the faces, cropped as a model wants them.
+      swappers: the models.
+      suite: what to measure with.
+      ks: photos a source.
+      contact_sheet: where to put a picture of the first pairs (source, target, swapped) of the
+        last column.
+
+    Returns:
+      The report, and for each column the row of DESIGN's protocol, JSON values.
+
+    Raises:
+      UserError: see `read_faces` and `evaluate_faces`.
+    """
+    columns: dict[str, dict[str, Value]] = {}
+    identity: dict[str, Description] = {}
+    rows, names = [], bundle_names(swappers)
+    every = [read(swapper.bundle.crop_spec) for swapper in swappers]
+    for faces in every:
+        for k in ks:
+            # Before hours of work for a smaller k.
+            _sources(faces, k)
+    for swapper, name, faces in zip(swappers, names, every, strict=True):
+        for k in ks:
+            result = evaluate_faces(faces, swapper, suite, k=k)
+            identity = {row.key: row for row in result.rows} | identity
+            columns[column_name(name, k)] = result.values
+            rows.append(_summary(result, swapper, k))
+    if contact_sheet:
+        _write_contact_sheet(contact_sheet, result, swapper, faces.first_target)
+    descriptions = [*identity.values(), *suite.descriptions(temporal=False)]
+    protocol = [*faces.protocol, *_PROTOCOL, *bundle_lines(swappers)]
+    table = Table.of(faces.name, descriptions, columns, protocol)
+    return Report(table.without_empty_rows(), {}, {}), rows
+
+
+def _summary(result: PhotoResult, swapper: Swapper, k: int) -> dict[str, Any]:
+    """The numbers by which bundles are compared; None where a network is missing."""
+
+    def number(key: str) -> float | None:
+        mean = result.values.get(key, Value(None)).mean
+        return None if mean is None else round(mean, 4)
+
+    return {
+        'bundle': swapper.bundle.name,
+        'pairs': result.pairs,
+        'k': k,
+        **{name: number(key) for name, key in _SUMMARY.items()},
+    }
+
+
+def _write_contact_sheet(
+    output: Path, result: PhotoResult, swapper: Swapper, first_target: Path | None
+) -> None:
+    """Writes and marks the first pairs; a manifest has one parent, which is the first target."""
+    bundle = swapper.bundle
+    with manifest.marked_output(
+        output, parent=first_target, model_name=bundle.name, bundle_sha256=bundle.sha256
+    ) as unsigned:
+        write_image(unsigned, image_grid(result.pictures))
+
+
+def _identity_metrics(galleries: Galleries, faces: Faces, own: Sequence[int]) -> list[Metric]:
+    """Of a pair whose source these faces give; similarity is to the first, the pair's own."""
+    given = np.stack([faces[number].crop for number in own])
+    return galleries.metrics(
+        faces.people[own[0]], given, source=given[:1], rows=_rows_of(faces.name)
+    )
+
+
+def _rows_of(protocol: str) -> IdentityRows:
+    """The identity rows of the paper's table."""
+    if protocol == 'lfw':
+        return lambda recogniser, source: [mean_match_score(recogniser, source)]
+    if protocol == 'celebahq':
+        return lambda recogniser, source: [identity_discrepancy(recogniser, source)]
+    return similarities
+
+
+def _sources(faces: Faces, k: int) -> list[list[int]]:
+    """For each pair the k faces that give the identity.
+
+    Raises:
+      UserError: a source has fewer.
+    """
+    return [_source(faces, source, k) for source, _ in faces.pairs]
+
+
+def _source(faces: Faces, source: int, k: int) -> list[int]:
+    own = faces.of_person(source)
+    # One must be left to be found.
+    most = len(own) - 1 if faces.name == 'heldout' else len(own)
+    if not 1 <= k <= most:
+        person = faces.people[source]
+        raise UserError(f'--k {k}: must be 1 to {most}, of the {len(own)} faces of {person}')
+    return own[:k]
+
+
+def swap_in_place(swapper: Swapper, faces: Faces, own: Sequence[int], target: int) -> FacePair:
+    """A target and what the generator makes of it, before blending.
+
+    Args:
+      swapper: the model.
+      faces: aligned as the model wants them.
+      own: numbers of the faces that give the identity.
+      target: number of the face that gets it.
+    """
+    face = faces[target]
+    identity = swapper.embed_source([faces[number].crop for number in own])
+    swapped = swapper.swap(face.crop[None], face.boundary_map[None], identity)[0]
+    return pair_in_place(SeenFace(face.crop, face.landmarks), swapped)
+
+
+def pair_in_place(target: SeenFace, swapped: np.ndarray) -> FacePair:
+    """A target and a crop (size, size, 3) whose face is where the target's was.
+
+    The generator keeps the place, and eq. 13 comes later.
+    """
+    return FacePair(target, in_place=swapped, swapped=SeenFace(swapped, target.landmarks))
+
+
+def _mean(numbers: Iterable[float | None]) -> Value:
+    defined = [number for number in numbers if number is not None]
+    return Value(float(np.mean(defined)), len(defined)) if defined else Value(None)

@@ -1,1 +1,0 @@
-"""What is measured on what: clips, FaceForensics++, photos; and the table that comes of it."""

@@ -1,0 +1,1 @@
+"""The training step, the loop, and all that a run needs."""

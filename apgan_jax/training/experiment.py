@@ -1,0 +1,157 @@
+"""From a config's fields to the objects that train: the only reader of configs beside the loop."""
+
+import operator
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from apgan_jax.data.augmentation import SourceJitter
+from apgan_jax.data.pipeline import PairOptions
+from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.models.discriminator import MultiScaleDiscriminator
+from apgan_jax.models.generator import Generator
+from apgan_jax.models.identity import load_identity_encoder
+from apgan_jax.models.landmark_reader import SHIPPED, LandmarkReader
+from apgan_jax.training import optimizers
+from apgan_jax.training.losses import ADVERSARIAL_KINDS, LossWeights
+from apgan_jax.training.train_step import TrainingModel
+
+_DTYPES = ('float32', 'bfloat16')
+# The least and the most that a field may be. Networks, mesh, shares and jitter have rules of their
+# own, where they are used.
+_ANY = float('inf')
+_LIMITS = {
+    'seed': (0, _ANY),
+    'size': (1, _ANY),
+    'batch_size': (1, _ANY),
+    'num_steps': (1, _ANY),
+    'log_every': (1, _ANY),
+    'checkpoint_every': (1, _ANY),
+    'keep_checkpoints': (1, _ANY),
+    'evaluation.every': (0, _ANY),
+    'evaluation.num_pairs': (1, _ANY),
+    'evaluation.num_pictures': (1, _ANY),
+    'data.num_threads': (1, _ANY),
+    'data.prefetch': (1, _ANY),
+    'data.max_corrupt_share': (0, 1),
+    'optimizer.warmup_steps': (0, _ANY),
+    'optimizer.decay_steps': (0, _ANY),
+    'optimizer.ema_decay': (0, 1),
+    'watch.peak_tflops': (0, _ANY),
+}
+
+
+def check_numbers(config: ConfigDict) -> None:
+    """Looks at the numbers that would fail, or hang, only later.
+
+    Raises:
+      UserError: one is out of its limits.
+    """
+    for name, (least, most) in _LIMITS.items():
+        value = operator.attrgetter(name)(config)
+        if not least <= value <= most:
+            rule = f'at least {least}' if most == _ANY else f'from {least} to {most}'
+            raise UserError(
+                f'config.{name}={value}: must be {rule}; configs/default.py explains it'
+            )
+
+
+def build_model(config: ConfigDict) -> TrainingModel:
+    """The networks, losses and optimizers of a config.
+
+    Raises:
+      UserError: fields that do not fit together.
+    """
+    loss = config.loss
+    if loss.adversarial_kind not in ADVERSARIAL_KINDS:
+        raise UserError(
+            f'config.loss.adversarial_kind={loss.adversarial_kind!r}: must be one of '
+            f'{", ".join(ADVERSARIAL_KINDS)}'
+        )
+    optimizer = config.optimizer
+    return TrainingModel(
+        generator=build_generator(config),
+        discriminator=MultiScaleDiscriminator(
+            **config.discriminator.to_dict(), dtype=_dtype(config)
+        ),
+        identity_encoder=load_identity_encoder(
+            config.identity_encoder, config.identity_encoder_path or None
+        ),
+        generator_tx=_adam(config, optimizer.generator_learning_rate),
+        discriminator_tx=_adam(config, optimizer.discriminator_learning_rate),
+        weights=LossWeights(
+            adversarial=loss.adversarial_weight,
+            identity=loss.identity_weight,
+            reconstruction=loss.reconstruction_weight,
+            occlusion=loss.occlusion_weight,
+            style=loss.style_weight,
+            different_reconstruction=loss.different_reconstruction_weight,
+            landmarks=loss.landmark_weight,
+        ),
+        adversarial_kind=loss.adversarial_kind,
+        ema_decay=optimizer.ema_decay,
+        accumulation_steps=config.accumulation_steps,
+        landmark_reader=_landmark_reader(config),
+    )
+
+
+def _landmark_reader(config: ConfigDict) -> LandmarkReader | None:
+    loss = config.loss
+    if not loss.landmark_weight:
+        return None
+    return LandmarkReader.load(Path(loss.landmark_reader_path or SHIPPED))
+
+
+def build_generator(config: ConfigDict) -> Generator:
+    """The generator of a config.
+
+    Raises:
+      UserError: `size` cannot be halved as often as `widths` asks.
+    """
+    halvings = len(config.generator.widths) - 1
+    if config.size % 2**halvings:
+        raise UserError(
+            f'config.size={config.size}: must be divisible by {2**halvings} for the '
+            f'{halvings + 1} stages of config.generator.widths; change one of them'
+        )
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, (list, tuple)) else value
+        for name, value in config.generator.to_dict().items()
+    }
+    return Generator(size=config.size, **fields, dtype=_dtype(config))
+
+
+def crop_spec(config: ConfigDict) -> CropSpec:
+    """How this config wants faces cropped."""
+    return CropSpec(size=config.size)
+
+
+def pair_options(config: ConfigDict) -> PairOptions:
+    """How this config pairs sources and targets."""
+    data = config.data
+    return PairOptions(
+        same_image_share=data.same_image_share,
+        same_identity_share=data.same_identity_share,
+        mirror=data.mirror,
+        source_jitter=SourceJitter(**data.source_jitter.to_dict()),
+    )
+
+
+def _adam(config: ConfigDict, learning_rate: float):
+    optimizer = config.optimizer
+    schedule = optimizers.learning_rate_schedule(
+        learning_rate,
+        num_steps=config.num_steps,
+        warmup_steps=optimizer.warmup_steps,
+        decay_steps=optimizer.decay_steps,
+    )
+    return optimizers.adam(schedule, beta1=optimizer.beta1, beta2=optimizer.beta2)
+
+
+def _dtype(config: ConfigDict):
+    if config.dtype not in _DTYPES:
+        raise UserError(f'config.dtype={config.dtype!r}: must be one of {", ".join(_DTYPES)}')
+    return None if config.dtype == 'float32' else jnp.dtype(config.dtype)

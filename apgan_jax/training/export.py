@@ -1,0 +1,78 @@
+"""From a checkpoint to a bundle."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from apgan_jax.bundle import Bundle, discriminator_file_of, save_bundle, save_discriminator
+from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.models import spectral_norm
+from apgan_jax.models.identity import load_identity_encoder
+from apgan_jax.training import checkpointing, experiment
+
+
+def export(
+    workdir: Path,
+    output: Path,
+    *,
+    model_card: Path | None = None,
+    with_discriminator: bool = False,
+) -> Bundle:
+    """Writes the latest checkpoint's generator as a bundle.
+
+    Args:
+      workdir: of the run.
+      output: the file to write.
+      model_card: JSON whose fields are added to the card.
+      with_discriminator: whether to write it too, beside the bundle, for a warm start.
+
+    Returns:
+      The bundle.
+
+    Raises:
+      UserError: no checkpoint, or an output that exists.
+    """
+    beside = discriminator_file_of(output)
+    for path in (Path(output), *([beside] if with_discriminator else [])):
+        if path.exists():
+            raise UserError(
+                f'--output={output}: {path} exists already; remove it or choose another'
+            )
+    checkpoint = checkpointing.restore_for_export(workdir)
+    card = json.loads(Path(model_card).read_text()) if model_card else {}
+    bundle = _bundle(checkpoint, {'name': Path(output).stem} | card)
+    save_bundle(output, bundle)
+    if with_discriminator:
+        state = checkpoint[0]
+        save_discriminator(beside, state['discriminator_params'], state['discriminator_spectral'])
+    return bundle
+
+
+def bundle_of_run(workdir: Path) -> tuple[Bundle, ConfigDict]:
+    """The latest checkpoint's generator as a bundle that is in memory only, and the run's config.
+
+    Raises:
+      UserError: no checkpoint.
+    """
+    checkpoint = checkpointing.restore_for_export(workdir)
+    return _bundle(checkpoint, {'name': Path(workdir).name}), ConfigDict(checkpoint[2])
+
+
+def _bundle(checkpoint: tuple[Any, CropSpec, dict[str, Any], int], card: dict[str, Any]) -> Bundle:
+    state, crop_spec, fields, step = checkpoint
+    config = ConfigDict(fields)
+    config.dtype = 'float32'
+    return Bundle(
+        generator=experiment.build_generator(config),
+        generator_params=spectral_norm.fold(state['generator_ema_params']),
+        identity_encoder=load_identity_encoder(
+            # Runs from before the field used the shipped encoder.
+            config.identity_encoder,
+            config.get('identity_encoder_path') or None,
+        ),
+        crop_spec=crop_spec,
+        model_card={'steps': step, 'batch_size': config.batch_size} | card,
+    )

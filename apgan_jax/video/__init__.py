@@ -1,0 +1,1 @@
+"""Videos, read and written without loss of what is not swapped."""

@@ -1,0 +1,263 @@
+"""Writing videos: frames in, a file out that has all else that the source has.
+
+The picture goes to segments first (see `segments`). Only `finish` makes a video of them, under the
+output's name when it is whole. Frame times, colour tags, pixel aspect, rotation, sound, subtitles
+and chapters are kept; metadata such as the place and time of recording are not.
+"""
+
+import heapq
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from apgan_jax.errors import UserError
+from apgan_jax.face.blending import Patch
+from apgan_jax.video.encoding import Encoding, add_stream, create_encoder, picture_format
+from apgan_jax.video.planes import Painter
+from apgan_jax.video.reader import Frame, VideoReader, declared_seconds
+from apgan_jax.video.segments import SegmentEncoder, SegmentFolder, decoding_times
+from apgan_jax.video.streams import (
+    ConvertedText,
+    CopiedSound,
+    CopiedText,
+    EncodedSound,
+    SideStreams,
+)
+
+VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v')
+_DEFAULT_ENCODING = Encoding()
+
+
+@dataclass(frozen=True)
+class VideoStats:
+    """What became of a video.
+
+    Attributes:
+      frames: frames written.
+      unchanged_frames: those that had no patches.
+      decode_errors: packets and frames that were damaged; FFmpeg conceals what it can.
+      lost_seconds: the declared duration less what could be decoded: a file cut short.
+      audio_copied: sound tracks kept bytewise.
+      audio_transcoded: sound tracks that the output's container cannot carry, encoded as AAC.
+      subtitles_copied: subtitle tracks kept bytewise.
+      subtitles_converted: text tracks that the container cannot carry, as mov_text.
+      dropped_streams: kind, codec and language of the streams left out.
+      padded: lines and columns added, because the encoder needs even numbers of them.
+      pixel_format: FFmpeg's name of the format written.
+    """
+
+    frames: int = 0
+    unchanged_frames: int = 0
+    decode_errors: int = 0
+    lost_seconds: float = 0.0
+    audio_copied: int = 0
+    audio_transcoded: int = 0
+    subtitles_copied: int = 0
+    subtitles_converted: int = 0
+    dropped_streams: tuple[str, ...] = ()
+    padded: tuple[int, int] = (0, 0)
+    pixel_format: str = ''
+
+
+class VideoWriter:
+    """Writes the frames of a reader, changed where faces are, with all that goes beside them.
+
+    Args:
+      output: an .mp4, .mov or .m4v file; replaced by `finish` if it exists.
+      reader: where the frames come from.
+      encoding: the user's choices.
+      parts: folder for the finished segments; by default, next to the output.
+      resume: go on after the segments of an interrupted run that are in `parts`, if there are any.
+      job: JSON values that the picture depends on, such as the model's hash; a run is resumed only
+        if they are equal. Target, part and encoding count too.
+      segment_seconds: length of the segments: what an interruption costs at most.
+
+    Attributes:
+      next_frame: number of the frame that `write` expects.
+      notes: JSON value for the caller's state after the last frame written, kept with each segment.
+      restored_notes: those of the last finished segment when resuming, else None.
+
+    Raises:
+      UserError: output or parts cannot be written, or the segments are another job's.
+    """
+
+    def __init__(
+        self,
+        output: Path | str,
+        reader: VideoReader,
+        *,
+        encoding: Encoding = _DEFAULT_ENCODING,
+        parts: Path | str | None = None,
+        resume: bool = False,
+        job: Mapping[str, Any] | None = None,
+        segment_seconds: float = 10.0,
+    ) -> None:
+        self._output, self._reader, self._encoding = Path(output), reader, encoding
+        _check_output(self._output, reader, resume=resume)
+        self._picture = picture_format(reader, encoding)
+        self._painter = Painter(self._picture, reader.info.orientation, reader.info.stored_size)
+        folder = self._output.with_name(f'{self._output.name}.parts') if parts is None else parts
+        fingerprint = _fingerprint(reader, encoding, segment_seconds, job or {})
+        self._folder = SegmentFolder(Path(folder), fingerprint, resume=resume)
+        self._segment: SegmentEncoder | None = None
+        self._segment_seconds = segment_seconds
+        self.next_frame = self._folder.frames
+        done = self._folder.segments
+        self.restored_notes = self.notes = done[-1].notes if done else None
+
+    def write(self, frame: Frame, patches: Sequence[Patch] = ()) -> None:
+        """Blends patches into a frame's planes and encodes it.
+
+        Args:
+          frame: the next one of the reader; its decoded planes are changed.
+          patches: later ones go on top. Without any, the frame is encoded as it was decoded.
+
+        Raises:
+          UserError: the encoder refuses the video, or a segment cannot be written.
+          ValueError: it is not the next frame.
+        """
+        if frame.number != self.next_frame:
+            raise ValueError(f'frame {frame.number} where {self.next_frame} is expected')
+        if self._segment and frame.time >= self._segment.start + self._segment_seconds:
+            self._close_segment()
+        if self._segment is None:
+            encoder = create_encoder(self._encoding, self._picture, self._reader.info)
+            self._segment = SegmentEncoder(encoder, frame.time)
+        self._segment.encode(self._painter(frame.decoded, patches))
+        self._segment.painted_frames += bool(patches)
+        self.next_frame += 1
+
+    def finish(self) -> VideoStats:
+        """Makes the video of the segments, then removes them.
+
+        Raises:
+          UserError: there is no frame, or the output cannot be written; segments stay then.
+        """
+        self._close_segment()
+        if not self._folder.segments:
+            raise UserError(f'{self._output}: no frame was written; nothing to make a video of')
+        partial = self._output.with_name(f'.{self._output.name}.partial')
+        try:
+            stats = self._assemble(partial)
+            os.replace(partial, self._output)
+        except (av.FFmpegError, OSError) as error:
+            raise UserError(
+                f'{self._output}: cannot be written ({error.strerror}); check that the folder is '
+                'writable and has room'
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
+        self._folder.remove()
+        return stats
+
+    def discard(self) -> None:
+        """Removes the segments, for runs that nobody will resume."""
+        self._segment = None
+        self._folder.remove()
+
+    def _close_segment(self) -> None:
+        if self._segment is not None:
+            self._folder.save(self._segment.finish(self.notes))
+            self._segment = None
+
+    def _assemble(self, path: Path) -> VideoStats:
+        # .m4v by name would make a raw MPEG-4 stream.
+        muxer = 'mov' if self._output.suffix.lower() == '.mov' else 'mp4'
+        options = _container_options(self._picture.time_base.denominator)
+        with av.open(str(path), 'w', format=muxer, container_options=options) as container:
+            video = add_stream(container, self._encoding, self._picture, self._reader.info)
+            with SideStreams(self._reader, container) as others:
+                packets = heapq.merge(self._packets(video), others.packets(), key=_decoding_time)
+                for packet in packets:
+                    container.mux(packet)
+                return self._stats(others)
+
+    def _packets(self, stream: Any) -> Iterator[Any]:
+        times = decoding_times(np.concatenate([each.pts for each in self._folder.segments]))
+        dts = iter(times.tolist())
+        for segment in self._folder.load():
+            rows = zip(segment.split(), segment.pts, segment.duration, segment.is_key, strict=True)
+            for data, pts, duration, is_key in rows:
+                packet: Any = av.Packet(data)
+                packet.stream, packet.time_base = stream, self._picture.time_base
+                packet.pts, packet.dts, packet.duration = int(pts), next(dts), int(duration)
+                packet.is_keyframe = bool(is_key)
+                yield packet
+
+    def _stats(self, others: SideStreams) -> VideoStats:
+        height, width = self._reader.info.stored_size
+        painted = sum(segment.painted_frames for segment in self._folder.segments)
+        return VideoStats(
+            frames=self._folder.frames,
+            unchanged_frames=self._folder.frames - painted,
+            decode_errors=self._reader.decode_errors + others.decode_errors,
+            lost_seconds=_lost_seconds(self._reader, others),
+            audio_copied=others.count(CopiedSound),
+            audio_transcoded=others.count(EncodedSound),
+            subtitles_copied=others.count(CopiedText),
+            subtitles_converted=others.count(ConvertedText),
+            dropped_streams=others.dropped,
+            padded=(self._picture.height - height, self._picture.width - width),
+            pixel_format=self._picture.name,
+        )
+
+
+def _check_output(output: Path, reader: VideoReader, *, resume: bool) -> None:
+    if output.suffix.lower() not in VIDEO_SUFFIXES:
+        raise UserError(
+            f"{output}: video is not written as '{output.suffix}'; "
+            f'choose a name that ends in {", ".join(VIDEO_SUFFIXES)}'
+        )
+    if not output.parent.is_dir():
+        raise UserError(f'{output}: cannot be written, {output.parent} is no folder; make it first')
+    if reader.is_live:
+        if resume:
+            raise UserError(f'{reader.target}: is live and cannot be resumed; start anew')
+    elif output.exists() and output.samefile(reader.target):
+        raise UserError(f'{output}: is the source itself; choose another name for the output')
+
+
+def _fingerprint(
+    reader: VideoReader, encoding: Encoding, segment_seconds: float, job: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that the encoded picture depends on."""
+    target: dict[str, Any] = {'start': reader.start, 'end': reader.end}
+    if not reader.is_live:
+        status = os.stat(reader.target)
+        target |= {'bytes': status.st_size, 'modified_ns': status.st_mtime_ns}
+    return {
+        'target': target,
+        'encoding': asdict(encoding) | {'segment_seconds': segment_seconds},
+        'job': dict(job),
+    }
+
+
+def _container_options(timescale: int) -> dict[str, str]:
+    # In these containers times count in 1 / timescale seconds: with the source's, none is rounded.
+    return {
+        'movflags': '+faststart',
+        'video_track_timescale': str(timescale),
+        # Start times count in this one, for all tracks.
+        'movie_timescale': str(timescale * -(-10_000 // timescale)),
+    }
+
+
+def _decoding_time(packet: Any) -> float:
+    return float(packet.dts * packet.time_base)
+
+
+def _lost_seconds(reader: VideoReader, others: SideStreams) -> float:
+    declared = declared_seconds(reader)
+    if declared is None or reader.end is not None:
+        return 0.0
+    # Sound may go on for longer than the picture, whose own duration is better where known.
+    is_pictures = reader.stream.duration is not None
+    end = reader.decoded_until if is_pictures else max(reader.decoded_until, others.end)
+    lost = declared - float(end)
+    # Containers round, and some count to the start of the last frame.
+    return lost if lost > 2 / float(reader.rate) else 0.0
