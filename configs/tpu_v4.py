@@ -18,7 +18,8 @@ Time: hours = pairs × FLOP a pair / (devices × peak × utilisation) / 3600
 241 GFLOP is 2 × (3 generator + 7 discriminator + 3 encoder) × multiply-adds of their forward
 passes; 275 TFLOP/s is a v4 chip's bfloat16 peak. The utilisation of 15 % is assumed, not measured:
 normalisation, modulation and resizing at 128 and 256 px wait for memory. The hosts have to read
-2,700 pairs/s between them. Compiled here for virtual devices (tests/test_sharding.py), not trained.
+2,700 pairs/s between them. Compiled here for virtual devices (tests/training/test_sharding.py), not
+trained.
 """
 
 from ml_collections import ConfigDict

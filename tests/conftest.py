@@ -4,13 +4,13 @@ from pathlib import Path
 
 import jax
 import pytest
-from faces import BuiltDataset, build_dataset, portrait, random_state
 
 from apgan_jax.bundle import Bundle, save_bundle
 from apgan_jax.face import landmarks
 from apgan_jax.models import spectral_norm
 from apgan_jax.training import experiment
 from configs import tiny
+from support.faces import BuiltDataset, build_dataset, portrait, random_state
 
 
 @pytest.fixture(autouse=True, scope='session')

@@ -1,17 +1,15 @@
 """The `apgan` command with a model of random weights."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from faces import blank, brighter, head, portrait
 
 from apgan_jax import cli
 from apgan_jax.files.image_files import encode_image, read_image, write_image
 from apgan_jax.provenance import manifest
-
-ROOT = Path(__file__).resolve().parents[1]
+from support.faces import blank, brighter, head, portrait
+from support.processes import ROOT
 
 
 def run(*arguments):

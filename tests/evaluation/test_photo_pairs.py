@@ -1,0 +1,164 @@
+"""Photo protocols: which pairs, and what a model of random weights gets for them."""
+
+import os
+
+import numpy as np
+import pytest
+
+from apgan_jax.bundle import SHIPPED_BUNDLE, load_bundle
+from apgan_jax.errors import UserError
+from apgan_jax.evaluation import photo_pairs
+from apgan_jax.evaluation.suite import build_suite
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.files.image_files import write_image
+from apgan_jax.inference.swapper import Swapper
+from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator
+from apgan_jax.networks.network import data_folder
+from benchmarks import blending, heldout_limits, pose_error
+from support.faces import blank, variations, write_photos
+
+
+@pytest.fixture(scope='module')
+def lfw(tmp_path_factory):
+    """The variations as LFW is laid out: NAME/NAME_0001.jpg."""
+    folder = tmp_path_factory.mktemp('lfw')
+    named = {}
+    for path, picture in variations().items():
+        person, number = path.split('/')
+        named[f'{person}/{person}_000{number[0]}.jpg'] = picture
+    return write_photos(folder, named)
+
+
+@pytest.fixture(scope='module')
+def suite():
+    return build_suite()
+
+
+def test_pairs_show_different_people_and_are_always_the_same(lfw):
+    wanted = photo_pairs.lfw_pairs(lfw, 4)
+    people = [photo.person for photo in wanted.photos]
+    assert wanted == photo_pairs.lfw_pairs(lfw, 4)
+    assert len(wanted.pairs) == 4
+    assert all(people[source] != people[target] for source, target in wanted.pairs)
+    assert len({target for _, target in wanted.pairs}) == 4
+
+
+def test_celebahq_photos_are_a_person_each(tmp_path):
+    for number, picture in enumerate(variations().values()):
+        write_image(tmp_path / f'{number}.jpg', picture)
+    wanted = photo_pairs.celebahq_pairs(tmp_path, 100)
+    assert len({photo.person for photo in wanted.photos}) == 8
+    assert 7 <= len(wanted.pairs) <= 8
+
+
+def test_wrong_folders_are_refused(tmp_path):
+    with pytest.raises(UserError, match='no such folder'):
+        photo_pairs.lfw_pairs(tmp_path / 'absent')
+    with pytest.raises(UserError, match='NAME_0001'):
+        photo_pairs.lfw_pairs(tmp_path)
+    with pytest.raises(UserError, match='no photos'):
+        photo_pairs.celebahq_pairs(tmp_path)
+    with pytest.raises(UserError, match='held-out photos'):
+        photo_pairs.heldout_pairs(tmp_path)
+
+
+def test_photos_without_a_face_take_their_pairs_along(tmp_path):
+    people = {'a': variations()['ann/1.png'], 'b': blank(), 'c': variations()['cat/2.png']}
+    wanted = photo_pairs.lfw_pairs(
+        write_photos(tmp_path, {f'{name}/{name}_0001.jpg': p for name, p in people.items()})
+    )
+    faces = photo_pairs.read_faces(wanted, CropSpec(size=64))
+    without = next(n for n, photo in enumerate(wanted.photos) if photo.person == 'b')
+    assert faces.faces[without] is None
+    assert all(without not in pair for pair in faces.pairs)
+    assert len(faces.pairs) < len(wanted.pairs)
+
+
+def test_report_has_the_rows_of_its_protocol_and_the_summary(lfw, tiny_bundle, suite, tmp_path):
+    wanted = photo_pairs.lfw_pairs(lfw, 3)
+    report, rows = photo_pairs.report_on(
+        lambda spec: photo_pairs.read_faces(wanted, spec),
+        [Swapper(tiny_bundle)],
+        suite,
+        ks=[1, 2],
+        contact_sheet=tmp_path / 'sheet.png',
+    )
+    keys = {row.what.key: row for row in report.table.rows}
+    assert report.table.columns == ('tiny k=1', 'tiny k=2')
+    assert {'mean_match_score_sface', 'ssim', 'frechet_sface'} <= keys.keys()
+    assert 'aee' not in keys
+    assert -1 <= keys['ssim'].values[0].mean <= 1
+    assert keys['ssim'].values[0].count == 3
+    assert 'trained with' in keys['mean_match_score_mobilefacenet'].values[0].reason
+    assert not keys['mean_match_score_sface'].values[0].reason
+    assert [row['k'] for row in rows] == [1, 2]
+    assert rows[0]['ssim'] == pytest.approx(keys['ssim'].values[0].mean, abs=1e-4)
+    # 3DDFA_V2 is not shipped: without it there is neither number nor row, but its place.
+    expression = keys.get('expression_3ddfa')
+    mean = expression and expression.values[0].mean
+    assert rows[0]['expression_3ddfa'] == (mean and pytest.approx(mean, abs=1e-4))
+    assert (tmp_path / 'sheet.png').is_file()
+
+
+def test_more_photos_than_a_person_has_are_refused(lfw, tiny_bundle, suite):
+    faces = photo_pairs.read_faces(photo_pairs.lfw_pairs(lfw, 2), tiny_bundle.crop_spec)
+    with pytest.raises(UserError, match='--k 3'):
+        photo_pairs.evaluate_faces(faces, Swapper(tiny_bundle), suite, k=3)
+
+
+def test_every_k_is_checked_before_the_first_is_measured(lfw, tiny_bundle, suite, monkeypatch):
+    monkeypatch.setattr(photo_pairs, 'evaluate_faces', lambda *_, **__: pytest.fail('measured'))
+    wanted = photo_pairs.lfw_pairs(lfw, 2)
+    with pytest.raises(UserError, match='--k 3'):
+        photo_pairs.report_on(
+            lambda spec: photo_pairs.read_faces(wanted, spec),
+            [Swapper(tiny_bundle)],
+            suite,
+            ks=[1, 3],
+        )
+
+
+def test_the_ends_of_the_scales(lfw):
+    faces = photo_pairs.read_faces(photo_pairs.lfw_pairs(lfw, 3), CropSpec(size=64))
+    rows = heldout_limits.limits(faces)
+    assert rows['source'].keys() == {
+        f'{row}_{network}'
+        for row in ('identity_retrieval', 'target_similarity')
+        for network in ('sface', 'mobilefacenet')
+    }
+    assert 0.3 < rows['other_photo']['source_similarity_sface'] < 1
+    blurred = [rows[f'blur_{sigma:g}']['ssim'] for sigma in heldout_limits.BLURS]
+    assert 1 > blurred[0] > blurred[1] > blurred[2]
+
+
+def test_the_face_alone_keeps_more_of_the_target_than_what_was_generated(lfw):
+    swapper = Swapper(load_bundle(SHIPPED_BUNDLE))
+    faces = photo_pairs.read_faces(photo_pairs.lfw_pairs(lfw, 2), swapper.bundle.crop_spec)
+    row = blending.compare(swapper, faces, faces.pairs)
+    assert row.keys() == {'face', 'hair_kept', 'whole_crop', 'not_blended'}
+    assert row['not_blended']['target'] < row['whole_crop']['target'] < 1
+    assert row['not_blended']['target'] < row['face']['target'] < row['hair_kept']['target'] < 1
+
+
+def test_where_pose_errors_come_from():
+    rng = np.random.default_rng(0)
+    targets = rng.uniform(-35, 35, (200, 3))
+    turned = targets * [0.7, 0.5, 1.0] + [1.0, -2.0, 0.0]
+    row = pose_error.summary(targets, turned)
+    assert row['slope'] == {'yaw': 0.7, 'pitch': 0.5, 'roll': 1.0}
+    assert row['by_yaw'].keys() == {'0-10', '10-20', '20-30', '30-90'}
+    assert row['by_yaw']['30-90'] > row['by_yaw']['0-10']
+    distance = np.hypot(0.3 * targets[:, 0] - 1.0, 0.5 * targets[:, 1] + 2.0)
+    assert row['degrees']['mean'] == pytest.approx(distance.mean(), abs=1e-3)
+    assert row['degrees']['0.5'] == pytest.approx(np.median(distance), abs=1e-3)
+
+
+def test_pose_errors_of_a_bundle(lfw):
+    if not os.environ.get('APGAN_DATA'):
+        pytest.skip('APGAN_DATA is unset: the weights of 3DDFA_V2 are not there')
+    swapper = Swapper(load_bundle(SHIPPED_BUNDLE))
+    faces = photo_pairs.read_faces(photo_pairs.lfw_pairs(lfw, 2), swapper.bundle.crop_spec)
+    estimator = PoseEstimator(data_folder() / WEIGHTS)
+    targets, swapped = pose_error.angles_of(faces, swapper, estimator)
+    assert targets.shape == swapped.shape == (2, 3)
+    assert np.abs(targets - swapped).max() < 30

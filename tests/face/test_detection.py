@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from apgan_jax.errors import UserError
+from apgan_jax.face import tracking
+from apgan_jax.face.detection import YUNET, FaceDetector, SmallFaceDetector
+from apgan_jax.face.landmarks import MODEL_FILE_VARIABLE
+from support.scenes import add_face, empty
+
+
+@pytest.fixture(scope='module')
+def small_faces():
+    return SmallFaceDetector()
+
+
+def centres(places):
+    return places[:, :2] + places[:, 2:] / 2
+
+
+@pytest.mark.parametrize('width', [32, 60, 200])
+def test_faces_small_and_large_are_found_where_they_are(small_faces, width):
+    places = small_faces.detect(add_face(empty(), (400, 300), width))
+    assert places.dtype == np.float32
+    assert places.shape == (1, 4)
+    np.testing.assert_allclose(centres(places), [[400, 300]], atol=0.25 * width)
+    assert 0.6 * width < places[0, 2] < 1.6 * width
+
+
+def test_two_small_faces(small_faces):
+    picture = add_face(add_face(empty(), (300, 300), 50), (900, 400), 70)
+    found = sorted(centres(small_faces.detect(picture)).tolist())
+    np.testing.assert_allclose(found, [[300, 300], [900, 400]], atol=15)
+
+
+def test_upright_and_tiny_frames(small_faces):
+    upright = np.ascontiguousarray(add_face(empty(), (640, 360), 90)[:, 380:785])
+    np.testing.assert_allclose(centres(small_faces.detect(upright)), [[260, 360]], atol=15)
+    assert small_faces.detect(np.zeros((2, 3, 3), np.uint8)).shape == (0, 4)
+
+
+def test_no_face_no_place(small_faces):
+    assert small_faces.detect(empty()).shape == (0, 4)
+    with FaceDetector() as detector:
+        assert detector.detect(empty()).shape == (0, 4)
+
+
+def test_mediapipes_detector_finds_all_that_are_large():
+    picture = add_face(add_face(empty(), (330, 330), 190), (900, 350), 160)
+    with FaceDetector() as detector:
+        places = detector.detect(picture)
+    found = sorted(centres(places).tolist())
+    np.testing.assert_allclose(found, [[330, 330], [900, 350]], atol=40)
+
+
+def test_without_yunet_large_faces_are_followed_and_it_is_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv(YUNET.variable, str(tmp_path / 'none.onnx'))
+    with pytest.raises(UserError, match=r'none\.onnx.*pip install'):
+        SmallFaceDetector()
+    with tracking.FaceTracker() as tracker:
+        assert list(tracker.track([])) == []
+    assert [record.message for record in caplog.records if 'small faces' in record.message]
+
+
+def test_another_file_is_refused(tmp_path):
+    other = tmp_path / YUNET.name
+    other.write_bytes(b'not the model')
+    with pytest.raises(UserError, match='sha256'):
+        SmallFaceDetector(other)
+
+
+def test_a_missing_landmark_model_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv(MODEL_FILE_VARIABLE, str(tmp_path / 'none.task'))
+    with pytest.raises(UserError, match=r'none\.task.*pip install'):
+        FaceDetector()

@@ -1,0 +1,286 @@
+"""Whole clips through `apgan swap` and `apgan anonymise`, with a model of random weights."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from apgan_jax import cli
+from apgan_jax.files.image_files import read_image
+from apgan_jax.identity_file import SHIPPED_IDENTITY
+from apgan_jax.provenance import manifest
+from support.faces import blank, brighter, head, portrait, write_photos
+from support.processes import ROOT
+from support.scenes import WIDTH, add_face, empty
+from support.video_clips import count_frames, read_rgb, read_sound, read_times, write_tone
+
+OTHER = brighter(head()[:, ::-1], 0.7)
+
+
+def write_clip(path, pictures, *, rotation=None, pts=None, sound_seconds=0.0):
+    """25 frames/s, H.264 4:2:0, good quality."""
+    height, width = pictures[0].shape[:2]
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=25, options={'crf': '12'})
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = width, height, 'yuv420p'
+        context.time_base = stream.time_base = Fraction(1, 1000)
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        track = container.add_stream('aac', rate=44_100, layout='mono') if sound_seconds else None
+        times = [40 * number for number in range(len(pictures))] if pts is None else pts
+        for picture, when in zip(pictures, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, format='rgb24').reformat(format='yuv420p')
+            frame.pts, frame.time_base = when, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if track:
+            write_tone(container, track, 'mono', sound_seconds)
+    return path
+
+
+def run(model, command, target, output, *options):
+    arguments = [command, '--target', target, '--output', output, '--bundle', model, *options]
+    if command == 'swap' and not {'--source', '--map'} & set(map(str, options)):
+        arguments += ['--source', SHIPPED_IDENTITY]
+    return cli.main([str(argument) for argument in arguments])
+
+
+def is_changed(before, after, centre, *, half=20):
+    """Whether the picture around a face differs by more than encoding does."""
+    column, row = map(round, centre)
+    part = np.s_[row - half : row + half, column - half : column + half]
+    return np.abs(before[part].astype(int) - after[part]).mean() > 12
+
+
+def walk(count, start=300.0, step=6.0):
+    """(centre, picture) of a face that moves to the right."""
+    centres = [(start + step * number, 330.0) for number in range(count)]
+    return centres, [add_face(empty(), centre, 150) for centre in centres]
+
+
+def test_a_clip_with_variable_times_and_longer_sound(tiny_bundle_file, tmp_path, capsys):
+    centres, pictures = walk(12)
+    pts = [0, 40, 70, 140, 180, 260, 300, 310, 350, 420, 500, 533]
+    clip = write_clip(tmp_path / 'clip.mp4', pictures, pts=pts, sound_seconds=1.5)
+    output = tmp_path / 'out.mp4'
+    assert run(tiny_bundle_file, 'swap', clip, output) == 0
+    assert '12 faces swapped in 12 frames' in capsys.readouterr().out
+    assert count_frames(output) == 12
+    assert read_times(output) == read_times(clip)
+    assert read_sound(output) == read_sound(clip)
+    for before, after, centre in zip(read_rgb(clip), read_rgb(output), centres, strict=True):
+        assert is_changed(before, after, centre)
+        assert not is_changed(before, after, (1100, 600))
+    report = manifest.verify(output)
+    assert (report.state, report.is_marked_synthetic) == ('trusted', True)
+    assert report.edit.faces_swapped == 12
+
+
+@pytest.mark.parametrize('rotation, turns', [(90, 1), (180, 2), (270, 3)])
+def test_turned_clips(tiny_bundle_file, tmp_path, rotation, turns):
+    picture = add_face(empty(), (640, 330), 200)
+    stored = np.ascontiguousarray(np.rot90(picture, -turns))
+    clip = write_clip(tmp_path / 'clip.mp4', [stored] * 4, rotation=rotation)
+    output = tmp_path / 'out.mp4'
+    assert run(tiny_bundle_file, 'swap', clip, output) == 0
+    for before, after in zip(read_rgb(clip), read_rgb(output), strict=True):
+        upright = [np.rot90(each, turns) for each in (before, after)]
+        assert is_changed(*upright, (640, 330))
+        assert not is_changed(*upright, (150, 600))
+
+
+def test_no_face_at_all(tiny_bundle_file, tmp_path, capsys):
+    clip = write_clip(tmp_path / 'clip.mp4', [empty(80 + number) for number in range(6)])
+    output = tmp_path / 'out.mp4'
+    assert run(tiny_bundle_file, 'swap', clip, output) == 0
+    printed = capsys.readouterr().out
+    assert '0 faces swapped in 6 frames' in printed
+    assert '6 frames without a face were left unchanged' in printed
+    assert count_frames(output) == 6
+    assert manifest.verify(output).state == 'trusted'
+
+
+def test_a_face_that_enters_and_leaves(tiny_bundle_file, tmp_path, capsys):
+    _, pictures = walk(12, start=500)
+    pictures = [empty()] * 8 + pictures + [empty()] * 8
+    clip = write_clip(tmp_path / 'clip.mp4', pictures)
+    output = tmp_path / 'out.mp4'
+    assert run(tiny_bundle_file, 'swap', clip, output) == 0
+    assert '16 frames without a face' in capsys.readouterr().out
+    before, after = read_rgb(clip), read_rgb(output)
+    changed = [is_changed(before[k], after[k], (500 + 6 * (k - 8), 330)) for k in range(8, 20)]
+    assert all(changed)
+    for number in (0, 7, 21, 27):
+        assert np.abs(before[number].astype(int) - after[number]).mean() < 2
+
+
+@pytest.fixture(scope='module')
+def two_people():
+    """Two different faces that pass each other; both are seen in every frame."""
+    pictures = []
+    for number in range(20):
+        shift = 25.0 * number
+        canvas = add_face(empty(), (330 + shift, 220), 130)
+        pictures.append(add_face(canvas, (WIDTH - 330 - shift, 520), 130, OTHER))
+    return pictures
+
+
+@pytest.mark.parametrize('face, expected', [('all', 40), ('left', 20), ('1', 20)])
+def test_two_people(tiny_bundle_file, tmp_path, capsys, two_people, face, expected):
+    clip = write_clip(tmp_path / 'clip.mp4', two_people)
+    output = tmp_path / 'out.mp4'
+    assert run(tiny_bundle_file, 'swap', clip, output, '--face', face) == 0
+    printed = capsys.readouterr().out
+    assert f'{expected} faces swapped in 20 frames' in printed
+    assert '2 people (0: 20 frames, 1: 20 frames)' in printed
+    first, *_, last = zip(read_rgb(clip), read_rgb(output), strict=True)
+    if face == '1':
+        # The one who came first from the left, who is on the right in the end.
+        assert is_changed(*first, (330, 220))
+        assert is_changed(*last, (330 + 475, 220))
+        assert not is_changed(*last, (WIDTH - 330 - 475, 520))
+
+
+def test_anonymised_people_are_swapped_or_blurred(tiny_bundle_file, tmp_path, capsys, two_people):
+    clip = write_clip(tmp_path / 'clip.mp4', two_people[:8])
+    output = tmp_path / 'out.mp4'
+    assert run(tiny_bundle_file, 'anonymise', clip, output, '--label') == 0
+    report = manifest.verify(output).edit
+    assert report.kind == 'anonymised'
+    assert report.faces_swapped + report.faces_blurred == 16
+    assert report.label == 'synthetic face'
+    for number, (before, after) in enumerate(zip(read_rgb(clip), read_rgb(output), strict=True)):
+        assert is_changed(before, after, (330 + 25 * number, 220))
+        assert is_changed(before, after, (WIDTH - 330 - 25 * number, 520))
+        # The label in the lower left corner.
+        assert is_changed(before, after, (60, 690), half=10)
+
+
+def test_a_part_of_a_clip(tiny_bundle_file, tmp_path):
+    _, pictures = walk(20)
+    clip = write_clip(tmp_path / 'clip.mp4', pictures)
+    output, sheet = tmp_path / 'out.mp4', tmp_path / 'sheet.png'
+    options = ['--start', 0.2, '--end', 0.6, '--contact-sheet', sheet]
+    assert run(tiny_bundle_file, 'swap', clip, output, *options) == 0
+    assert count_frames(output) == 10
+    # Six columns of 320 pixels.
+    assert read_image(sheet).shape == (360, 1920, 3)
+
+
+def test_a_folder_of_images(tiny_bundle_file, tmp_path, capsys):
+    photos = {'a.png': portrait(), 'b.jpg': head(), 'c.png': blank(), 'd.webp': head()}
+    folder, output = write_photos(tmp_path / 'in', photos), tmp_path / 'out'
+    sheet = tmp_path / 'sheet.png'
+    assert run(tiny_bundle_file, 'swap', folder, output, '--contact-sheet', sheet) == 0
+    assert '3 faces swapped in 4 frames' in capsys.readouterr().out
+    assert sorted(path.name for path in output.iterdir()) == ['a.png', 'b.jpg', 'c.png', 'd.png']
+    assert (output / 'c.png').read_bytes() == (folder / 'c.png').read_bytes()
+    for name in ('a.png', 'b.jpg', 'd.png'):
+        assert manifest.verify(output / name).state == 'trusted'
+    assert manifest.verify(sheet).state == 'trusted'
+    # Two rows of four pictures, 320 px wide; the one without a face stands there unchanged.
+    before, after = read_image(sheet).reshape(2, -1, 4, 320, 3)
+    assert (before == after).all(axis=(0, 2, 3)).tolist() == [False, False, True, False]
+
+
+def test_photos_that_differ_by_suffix_alone_stay_apart(tiny_bundle_file, tmp_path):
+    folder = write_photos(
+        tmp_path / 'in',
+        dict.fromkeys(['a.png', 'a.webp', 'a.bmp', 'a.webp.png', 'B.bmp', 'b.png'], head()),
+    )
+    output = tmp_path / 'out'
+    assert run(tiny_bundle_file, 'swap', folder, output) == 0
+    names = sorted(path.name for path in output.iterdir())
+    pngs = ['B.bmp.png', 'a.bmp.png', 'a.png', 'a.webp.png', 'a.webp.png.png', 'b.png']
+    assert names == pngs
+
+
+@pytest.mark.parametrize('face', ['largest', '1', 'all'])
+def test_photos_of_a_folder_know_nothing_of_each_other(tiny_bundle_file, tmp_path, capsys, face):
+    photos = {f'{number}.png': portrait() for number in range(3)}
+    folder = write_photos(tmp_path / 'in', photos)
+    assert run(tiny_bundle_file, 'swap', folder, tmp_path / 'out', '--face', face) == 0
+    assert '3 faces swapped in 3 frames' in capsys.readouterr().out
+
+
+def test_a_map_of_people(tiny_bundle_file, tmp_path, capsys):
+    write_photos(tmp_path, {'ann.png': head(), 'source.png': brighter(portrait(), 0.8)})
+    (tmp_path / 'who.toml').write_text('[[person]]\nlike = "ann.png"\nsource = "source.png"\n')
+    clip = write_clip(tmp_path / 'clip.mp4', walk(5)[1])
+    output = tmp_path / 'out.mp4'
+    assert run(tiny_bundle_file, 'swap', clip, output, '--map', tmp_path / 'who.toml') == 0
+    assert '5 faces swapped in 5 frames' in capsys.readouterr().out
+
+
+def test_a_camera(tiny_bundle_file, tmp_path, capsys):
+    clip = write_clip(tmp_path / 'clip.mkv', walk(10)[1])
+    fifo, output = tmp_path / 'camera', tmp_path / 'out.mp4'
+    os.mkfifo(fifo)
+    feeder = threading.Thread(target=lambda: fifo.write_bytes(clip.read_bytes()))
+    feeder.start()
+    assert run(tiny_bundle_file, 'swap', f'camera:{fifo}', output) == 0
+    feeder.join()
+    assert '10 faces swapped in 10 frames' in capsys.readouterr().out
+    assert count_frames(output) == 10
+    assert manifest.verify(output).state == 'trusted'
+
+
+def test_a_killed_swap_goes_on(tiny_bundle_file, tmp_path, capsys):
+    """Segments are of 10 seconds: at a frame a second there is one every ten frames."""
+    pts = [1000 * number for number in range(60)]
+    clip = write_clip(tmp_path / 'clip.mp4', walk(60, step=3)[1], pts=pts)
+    output, parts = tmp_path / 'out.mp4', tmp_path / '.out.mp4.parts'
+    arguments = ['swap', '--source', SHIPPED_IDENTITY, '--target', clip, '--output', output]
+    command = [sys.executable, '-m', 'apgan_jax.cli', *map(str, arguments)]
+    command += ['--bundle', str(tiny_bundle_file)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(list(parts.glob('segment-*.safetensors'))) < 2:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not output.exists()
+    assert parts.is_dir()
+    for path in tmp_path.rglob('*'):
+        if path.is_file() and path != clip:
+            assert not cv2.VideoCapture(str(path)).read()[0], path
+    for option, problem in (
+        ('--whole-crop', 'job.whole_crop was False and is True'),
+        ('--unsteady', 'job.steady was True and is False'),
+        ('--keep-hair', 'job.keep_hair was False and is True'),
+    ):
+        assert run(tiny_bundle_file, 'swap', clip, output, '--resume', option) == 1
+        assert problem in capsys.readouterr().err
+    assert run(tiny_bundle_file, 'swap', clip, output, '--resume') == 0
+    assert not parts.exists()
+    assert read_times(output) == read_times(clip)
+    straight = tmp_path / 'straight.mp4'
+    assert run(tiny_bundle_file, 'swap', clip, straight) == 0
+    assert manifest.verify(output).edit == manifest.verify(straight).edit
+    for one, other in zip(read_rgb(output), read_rgb(straight), strict=True):
+        assert np.abs(one.astype(int) - other).mean() < 2
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--face', 'nose'], '--face nose: must be one of'),
+        (['--key', 'key.pem'], '--certificate and --key belong together'),
+        (['--codec', 'vp9'], 'vp9'),
+        (['--start', '3', '--end', '2'], 'end'),
+    ],
+)
+def test_wrong_options_end_with_one_line(tiny_bundle_file, tmp_path, capsys, options, message):
+    clip = write_clip(tmp_path / 'clip.mp4', walk(3)[1])
+    assert run(tiny_bundle_file, 'swap', clip, tmp_path / 'out.mp4', *options) == 1
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('apgan swap')]
+    assert message in line
+    assert not (tmp_path / 'out.mp4').exists()

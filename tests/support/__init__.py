@@ -1,0 +1,1 @@
+"""What tests of several packages make their inputs with."""

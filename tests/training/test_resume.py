@@ -1,0 +1,159 @@
+"""Runs that are stopped: by signals, by SIGKILL, on one process and on two."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+import pytest
+
+from apgan_jax.training import checkpointing
+from apgan_jax.training.preemption import StopRequest
+from benchmarks import resume
+from benchmarks.scaling import free_port
+from support.processes import ROOT, environment
+
+TINY = 'configs/tiny.py'
+
+
+class NoPreemption:
+    """Of JAX's service there is nothing to hear on one process."""
+
+    def reached_preemption(self, step):
+        return False
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_after_the_step_and_a_second_one_at_once(number, capfd):
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert not stop.reached(NoPreemption(), 1)
+        os.kill(os.getpid(), number)
+        assert stop.reached(NoPreemption(), 1)
+        assert stop.number == number
+        assert signal.getsignal(number) is before
+    assert signal.getsignal(number) is before
+    assert f'{number.name}: saving and stopping' in capfd.readouterr().err
+
+
+def test_sigterm_saves_the_step_and_the_command_goes_on_from_it(built_dataset, tmp_path):
+    arguments = [f'--config={TINY}', f'--config.data_dir={built_dataset.folder}']
+    command = [sys.executable, '-m', 'apgan_jax.main', *arguments, f'--workdir={tmp_path}']
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / 'checkpoints' / '1', process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 143
+    step = max(int(path.name) for path in (tmp_path / 'checkpoints').iterdir())
+    assert errors.splitlines()[-1] == (
+        f'apgan_jax.main: stopped by SIGTERM after step {step}, which is saved; the same command '
+        'goes on from there'
+    )
+    again = subprocess.run(
+        [*command, f'--config.num_steps={step + 1}'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert f'resuming from step {step} of' in again.stdout
+    assert (tmp_path / 'checkpoints' / str(step + 1)).is_dir()
+
+
+def test_a_killed_run_ends_bit_for_bit_where_an_undisturbed_one_does(built_dataset, tmp_path):
+    result = resume.run(
+        tmp_path, data_dir=built_dataset.folder, steps=16, kills=2, save_interval=4, seed=1
+    )
+    recomputed = result.pop('most_steps_recomputed')
+    assert result == {'kills': 2, 'bit_exact': True, 'save_interval': 4}
+    assert 0 <= recomputed <= 4
+
+
+def test_differences_are_found(tmp_path):
+    for name, value in (('a', 1.0), ('b', 1.0), ('c', 2.0)):
+        save_number(tmp_path / name, value)
+    assert resume.different(tmp_path / 'a', tmp_path / 'b', 1) == []
+    assert resume.different(tmp_path / 'a', tmp_path / 'c', 1) == ["['number']"]
+
+
+def save_number(workdir, value):
+    manager = checkpointing.open_manager(workdir, most_steps_lost=2, max_to_keep=1)
+    manager.save(
+        1,
+        args=ocp.args.Composite(
+            state=ocp.args.StandardSave({'number': jax.numpy.float32(value)}),
+            batches=ocp.args.JsonSave({'next_index': 1}),
+        ),
+    )
+    manager.close()
+
+
+def test_lost_steps_are_counted_from_the_step_gone_on_from():
+    attempts = [resume.Attempt(0, 7, -9), resume.Attempt(4, 13, -9), resume.Attempt(10, 20, 0)]
+    assert resume.steps_recomputed(attempts) == [3, 3]
+
+
+def test_sigterm_to_one_of_two_processes_stops_both_after_the_same_step(tmp_path):
+    port = free_port()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(tmp_path), str(port), str(index)],
+            env=environment(JAX_PLATFORMS='cpu'),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    wait_for(tmp_path / 'started', processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    answers = [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
+    assert answers[0] == answers[1]
+    assert answers[0]['saved'] == answers[0]['stopped'] > 3
+    # The second one finds no handler.
+    assert answers[0]['sigterm_caught'] == [True, False]
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, f'ended with {process.returncode}'
+        time.sleep(0.05)
+
+
+def catches_sigterm():
+    """Whether a handler is there; JAX's is none of Python's."""
+    fields = dict(line.split(':\t') for line in Path('/proc/self/status').read_text().splitlines())
+    return bool(int(fields['SigCgt'], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def stop_together(workdir, port, index):
+    """One of the two processes: steps without a network, until both have stopped."""
+    jax.distributed.initialize(f'localhost:{port}', num_processes=2, process_id=index)
+    manager = checkpointing.open_manager(workdir, most_steps_lost=10**6, max_to_keep=3)
+    save_args = ocp.args.Composite(item=ocp.args.JsonSave({'x': 1}))
+    step, caught = 0, [catches_sigterm()]
+    with StopRequest() as stop:
+        stopped = False
+        while not stopped:
+            step += 1
+            time.sleep(0.05)
+            stopped = stop.reached(manager, step)
+            manager.save(step, args=save_args, force=stopped)
+            if step == 3 and index == 0:
+                (workdir / 'started').touch()
+        manager.wait_until_finished()
+    caught.append(catches_sigterm())
+    answer = {'stopped': step, 'saved': manager.latest_step(), 'signal': stop.number}
+    answer |= {'sigterm_caught': caught}
+    manager.close()
+    jax.distributed.shutdown()
+    return answer
+
+
+if __name__ == '__main__':
+    print(json.dumps(stop_together(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))

@@ -1,0 +1,162 @@
+"""Gradient accumulation and bfloat16: what a step must not change."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend import core
+
+from apgan_jax.training.train_step import eval_step, train_step
+from support.faces import random_state
+from support.small_step import random_batch, small_model
+
+BATCH = random_batch()
+
+
+def step_function(model):
+    return functools.partial(train_step, model)
+
+
+@functools.cache
+def after_a_step(**changes):
+    """(state, losses) after one step from the same state."""
+    model = small_model(**changes)
+    encoder_params = model.identity_encoder.params
+    state, metrics = jax.jit(step_function(model))(random_state(model), encoder_params, BATCH)
+    return jax.device_get(state), {name: float(x) for name, x in metrics.compute().items()}
+
+
+def assert_close(actual, expected, **tolerance):
+    for (path, value), other in zip(
+        jax.tree_util.tree_leaves_with_path(expected), jax.tree.leaves(actual), strict=True
+    ):
+        np.testing.assert_allclose(other, value, err_msg=jax.tree_util.keystr(path), **tolerance)
+
+
+def test_a_batch_in_parts_makes_the_same_step():
+    whole, losses = after_a_step()
+    parts, losses_of_parts = after_a_step(accumulation_steps=4)
+    assert losses_of_parts == pytest.approx(losses, rel=1e-5)
+    assert_close(parts, whole, rtol=1e-5, atol=1e-5)
+    # Not by being tiny: the gradients differ from each other far less than from 0.
+    before = random_state(small_model())
+    for name in ('generator_params', 'discriminator_params'):
+        moved = jax.tree.map(lambda a, b: a - b, getattr(whole, name), getattr(before, name))
+        moved_by_parts = jax.tree.map(
+            lambda a, b: a - b, getattr(parts, name), getattr(before, name)
+        )
+        scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(moved))
+        assert scale > 1e-5
+        assert_close(moved_by_parts, moved, rtol=0, atol=1e-3 * scale)
+
+
+def test_a_batch_in_parts_is_still_one_step():
+    whole, _ = after_a_step()
+    parts, _ = after_a_step(accumulation_steps=4)
+    assert parts.step == 1
+    # The singular vectors are found from the parameters alone, once.
+    assert_close(parts.generator_spectral, whole.generator_spectral, rtol=1e-6, atol=1e-6)
+    assert_close(parts.discriminator_spectral, whole.discriminator_spectral, rtol=1e-6, atol=1e-6)
+
+
+def test_bfloat16_changes_the_losses_little_and_no_array_of_the_state():
+    _, expected = after_a_step()
+    state, losses = after_a_step(dtype=jnp.bfloat16)
+    assert losses == pytest.approx(expected, rel=0.05)
+    assert losses != expected
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        assert leaf.dtype in (np.float32, np.int32), jax.tree_util.keystr(path)
+        assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
+
+
+def test_bfloat16_moves_the_parameters_the_same_way():
+    before = random_state(small_model())
+    exact, _ = after_a_step()
+    rounded, _ = after_a_step(dtype=jnp.bfloat16)
+    for name in ('generator_params', 'discriminator_params'):
+        moves = [
+            np.concatenate(
+                [
+                    (a - b).ravel()
+                    for a, b in zip(
+                        jax.tree.leaves(getattr(state, name)),
+                        jax.tree.leaves(getattr(before, name)),
+                        strict=True,
+                    )
+                ]
+            )
+            for state in (exact, rounded)
+        ]
+        cosine = moves[0] @ moves[1] / np.linalg.norm(moves[0]) / np.linalg.norm(moves[1])
+        assert cosine > 0.95, name
+
+
+def equations(jaxpr, scope=''):
+    """(scope, equation) of everything inside."""
+    for equation in jaxpr.eqns:
+        inner = f'{scope}/{equation.source_info.name_stack}'
+        bodies = list(core.jaxprs_in_params(equation.params))
+        for body in bodies:
+            yield from equations(body, inner)
+        if not bodies:
+            yield inner, equation
+
+
+@pytest.fixture(scope='module')
+def bfloat16_equations():
+    model = small_model(dtype=jnp.bfloat16)
+    arguments = random_state(model), model.identity_encoder.params, BATCH
+    traced = jax.make_jaxpr(step_function(model))(*arguments)
+    return list(equations(traced.jaxpr))
+
+
+def dtypes(equation):
+    return {atom.aval.dtype.name for atom in (*equation.invars, *equation.outvars)}
+
+
+def test_convolutions_are_bfloat16_and_those_of_the_frozen_encoder_float32(bfloat16_equations):
+    kinds = {}
+    for scope, equation in bfloat16_equations:
+        if equation.primitive.name == 'conv_general_dilated':
+            network = 'Generator' in scope or 'Discriminator' in scope
+            kinds.setdefault(network, set()).update(dtypes(equation))
+    assert kinds == {True: {'bfloat16'}, False: {'float32'}}
+
+
+def test_statistics_losses_and_norms_are_float32(bfloat16_equations):
+    exact = {'sqrt', 'rsqrt', 'exp', 'log', 'log1p', 'logistic', 'tanh', 'square', 'div'}
+    for scope, equation in bfloat16_equations:
+        if equation.primitive.name in exact:
+            assert 'bfloat16' not in dtypes(equation), (scope, equation)
+
+
+def test_matrix_products_outside_the_networks_are_exact_on_every_platform(bfloat16_equations):
+    """Gram matrices and singular values; TPUs and GPUs round float32 by default."""
+    products = [
+        (scope, equation)
+        for scope, equation in bfloat16_equations
+        if equation.primitive.name == 'dot_general'
+    ]
+    grams = [equation for scope, equation in products if 'npi,npj->nij' in scope]
+    # Only power iteration multiplies a matrix with a vector: three times a kernel, and back.
+    norms = [each for _, each in products if min(atom.aval.ndim for atom in each.invars) == 1]
+    state = random_state(small_model())
+    kernels = len(state.generator_spectral) + len(state.discriminator_spectral)
+    assert grams
+    assert len(norms) > 3 * kernels
+    for equation in (*grams, *norms):
+        assert equation.params['precision'] == (jax.lax.Precision.HIGHEST,) * 2
+
+
+def test_cosines_are_means_over_pairs_of_different_pictures(monkeypatch):
+    compared = {'encoder_source': jnp.arange(4.0), 'encoder_target': -jnp.arange(4.0)}
+    monkeypatch.setattr('apgan_jax.training.train_step.swap_pairs', lambda *arguments: compared)
+    model = small_model()
+    state = random_state(model)
+    same_image = jnp.array([True, False, True, False])
+    judged = eval_step(model, state, None, {'same_image': same_image})
+    assert judged == {'cos_source': 2.0, 'cos_target': -2.0}
+    nothing = eval_step(model, state, None, {'same_image': same_image | True})
+    assert all(np.isnan(value) for value in nothing.values())

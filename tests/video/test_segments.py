@@ -1,0 +1,225 @@
+"""Runs that are cut off: nothing playable is left, and they go on where they were."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from apgan_jax.errors import UserError
+from apgan_jax.video.encoding import Encoding
+from apgan_jax.video.reader import VideoReader
+from apgan_jax.video.segments import decoding_times
+from apgan_jax.video.writer import VideoWriter
+from support.processes import environment
+from support.video_clips import (
+    RED,
+    copy_video,
+    count_frames,
+    read_rgb,
+    read_sound,
+    read_times,
+    square_patch,
+    write_clip,
+)
+
+JOB = {'model': 'abc', 'faces': ['left', 2]}
+OPTIONS = {'segment_seconds': 0.4, 'job': JOB}
+# Variable: what fresh encoders make of decoding times overlaps between segments.
+PTS = np.cumsum([40, 40, 5, 120, 33] * 16).tolist()
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return write_clip(
+        tmp_path / 'clip.mp4',
+        pts=PTS,
+        time_base=Fraction(1, 1000),
+        sound='aac',
+        sound_seconds=4,
+        is_moving=True,
+    )
+
+
+_WRITER = """
+import json, signal, sys, time
+# Shells have background jobs, and all that these start, ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from support.video_clips import RED, square_patch
+from apgan_jax.video.reader import VideoReader
+from apgan_jax.video.writer import VideoWriter
+with VideoReader(sys.argv[1]) as reader:
+    writer = VideoWriter(sys.argv[2], reader, **json.loads(sys.argv[3]))
+    for frame in reader:
+        writer.write(frame, [square_patch(RED, 8, 8, 30)])
+        writer.notes = {'last': frame.number}
+        print(frame.number, flush=True)
+        time.sleep(0.02)
+"""
+
+
+def write_until(clip, output, number, stop):
+    """A process that writes frames, sent a signal after one of them."""
+    command = [sys.executable, '-c', _WRITER, str(clip), str(output), json.dumps(OPTIONS)]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        for line in process.stdout:
+            if int(line) == number:
+                process.send_signal(stop)
+                break
+        assert process.wait(timeout=20) != 0
+
+
+def resume(clip, output):
+    with VideoReader(clip) as reader:
+        writer = VideoWriter(output, reader, resume=True, **OPTIONS)
+        first = writer.next_frame
+        assert (writer.restored_notes or {'last': -1}) == {'last': first - 1}
+        for frame in reader.frames(first):
+            writer.write(frame, [square_patch(RED, 8, 8, 30)])
+            writer.notes = {'last': frame.number}
+        return first, writer.finish()
+
+
+@pytest.mark.parametrize('stop', [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_goes_on(tmp_path, clip, stop):
+    output, whole = tmp_path / 'output.mp4', tmp_path / 'whole.mp4'
+    write_until(clip, output, 50, stop)
+    assert not output.exists()
+    left = sorted(path for path in tmp_path.rglob('*') if path.is_file() and path != clip)
+    assert len(left) >= 5
+    for path in left:
+        with pytest.raises(av.FFmpegError):
+            av.open(str(path))
+    first, stats = resume(clip, output)
+    assert 20 < first <= 50
+    uninterrupted = copy_video(clip, whole, patches=[square_patch(RED, 8, 8, 30)], **OPTIONS)
+    assert stats == uninterrupted
+    assert stats.unchanged_frames == 0
+    # x264's macroblock tree differs a little from run to run at variable rates.
+    for resumed, straight in zip(read_rgb(output), read_rgb(whole), strict=True):
+        assert np.abs(resumed.astype(float) - straight).mean() < 2
+    assert read_times(output) == read_times(whole)
+    assert count_frames(output) == len(PTS)
+    assert read_times(output) == read_times(clip)
+    assert read_sound(output) == read_sound(clip)
+    assert sorted(tmp_path.iterdir()) == sorted([clip, output, whole])
+
+
+def test_resuming_what_never_began_starts_at_0(tmp_path, clip):
+    first, stats = resume(clip, tmp_path / 'output.mp4')
+    assert (first, stats.frames) == (0, len(PTS))
+
+
+def test_resuming_a_run_that_had_only_to_be_assembled(tmp_path, clip):
+    output = tmp_path / 'output.mp4'
+    with VideoReader(clip) as reader:
+        writer = VideoWriter(output, reader, **OPTIONS)
+        for frame in reader:
+            writer.write(frame)
+            writer.notes = {'last': frame.number}
+        output.mkdir()  # in the way of the finished file
+        with pytest.raises(UserError, match='cannot be written'):
+            writer.finish()
+    output.rmdir()
+    first, stats = resume(clip, output)
+    assert (first, stats.frames) == (len(PTS), len(PTS))
+    assert read_times(output) == read_times(clip)
+
+
+def test_a_broken_segment_is_made_again_or_named(tmp_path, clip):
+    output = tmp_path / 'output.mp4'
+    write_until(clip, output, 50, signal.SIGKILL)
+    segments = sorted((tmp_path / 'output.mp4.parts').glob('segment-*'))
+    segments[1].write_bytes(segments[1].read_bytes()[:100])
+    with pytest.raises(UserError, match=segments[1].name):
+        resume(clip, output)
+    segments[1].unlink()
+    first, stats = resume(clip, output)
+    assert (0 < first < 20) and stats.frames == len(PTS)
+
+
+def begin(clip, output, **options):
+    with VideoReader(clip, end=options.pop('end', None)) as reader:
+        writer = VideoWriter(output, reader, **{**OPTIONS, **options})
+        for frame in reader:
+            if frame.number < 30:
+                writer.write(frame)
+        return writer
+
+
+def test_other_jobs_are_not_resumed(tmp_path, clip):
+    output = tmp_path / 'output.mp4'
+    begin(clip, output)
+    for name, options in [
+        (r'job\.model was .abc. and is .xyz.', {'job': {**JOB, 'model': 'xyz'}}),
+        (r'job\.more was None', {'job': {**JOB, 'more': 1}}),
+        (r'encoding\.codec was .h264.', {'encoding': Encoding('hevc')}),
+        (r'target\.end was None and is 2', {'end': 2}),
+    ]:
+        with pytest.raises(UserError, match=f'cannot resume, {name}'):
+            begin(clip, output, resume=True, **options)
+    os.utime(clip, ns=(1, time.time_ns()))
+    with pytest.raises(UserError, match=r'target\.modified_ns'):
+        begin(clip, output, resume=True)
+
+
+def test_without_resume_all_starts_anew(tmp_path, clip):
+    output, parts = tmp_path / 'output.mp4', tmp_path / 'parts'
+    begin(clip, output, parts=parts)
+    (parts / '.segment-000009.safetensors.killed').touch()
+    (parts / 'letter.txt').touch()
+    with VideoReader(clip) as reader:
+        writer = VideoWriter(output, reader, parts=parts)
+        assert writer.next_frame == 0
+        assert {path.name for path in parts.iterdir()} == {'job.json', 'letter.txt'}
+        writer.discard()
+    assert [path.name for path in parts.iterdir()] == ['letter.txt']
+
+
+def test_a_live_target_cannot_be_resumed(tmp_path, clip):
+    with (
+        VideoReader(f'camera:{clip}') as reader,
+        pytest.raises(UserError, match='is live and cannot be resumed'),
+    ):
+        VideoWriter(tmp_path / 'output.mp4', reader, resume=True)
+
+
+def test_the_job_is_json(tmp_path, clip):
+    begin(clip, tmp_path / 'output.mp4')
+    job = json.loads((tmp_path / 'output.mp4.parts' / 'job.json').read_text())
+    assert job['job'] == JOB
+    assert job['target']['bytes'] == clip.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ('pts', 'expected'),
+    [
+        ([0, 1, 2, 3], [0, 1, 2, 3]),
+        # One frame of reordering: I P B, I P B.
+        ([0, 2, 1, 3, 5, 4], [-1, 0, 1, 2, 3, 4]),
+        # A long gap in the second segment does not reach back into the first.
+        ([0, 2, 1, 3, 900, 450], [-1, 0, 1, 2, 3, 450]),
+        ([7], [7]),
+    ],
+)
+def test_decoding_times(pts, expected):
+    np.testing.assert_array_equal(decoding_times(np.array(pts)), expected)
+
+
+def test_decoding_times_are_never_late():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        shown = np.sort(rng.choice(10_000, 60, replace=False))
+        # Shuffled within groups of up to 8, as encoders do.
+        pts = np.concatenate([rng.permutation(group) for group in np.split(shown, [8, 11, 30, 33])])
+        dts = decoding_times(pts)
+        assert (dts <= pts).all()
+        assert (np.diff(dts) > 0).all()
