@@ -18,12 +18,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from apgan_jax.data.records import (
-    CorruptRecordError,
-    FaceRecord,
-    RecordDataset,
-    show_different_people,
-)
+from apgan_jax.data.records import FaceRecord, RecordDataset, show_different_people
+from apgan_jax.data.tfrecord import CorruptRecordError
 from apgan_jax.errors import UserError, first_line
 from apgan_jax.metrics.identity import SFace, cosine
 from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator, pose_distance

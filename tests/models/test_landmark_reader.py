@@ -11,8 +11,8 @@ import optax
 import pytest
 
 from apgan_jax.data import augmentation, png
+from apgan_jax.data.example import serialise_example
 from apgan_jax.data.pipeline import open_dataset
-from apgan_jax.data.records import serialise_example
 from apgan_jax.errors import UserError
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
