@@ -75,6 +75,15 @@ def write_photos(folder: Path, photos: dict[str, np.ndarray]) -> Path:
     return folder
 
 
+def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """A rotation with these angles (degrees), by the inverse of 3DDFA_V2's formulas."""
+    x, y, z = np.radians([yaw, pitch, roll])
+    about_x = [[1, 0, 0], [0, np.cos(y), -np.sin(y)], [0, np.sin(y), np.cos(y)]]
+    about_y = [[np.cos(x), 0, -np.sin(x)], [0, 1, 0], [np.sin(x), 0, np.cos(x)]]
+    about_z = [[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]]
+    return np.array(about_z) @ np.array(about_y) @ np.array(about_x)
+
+
 def mirrored(points: np.ndarray, size: int) -> np.ndarray:
     """Landmarks (478, 2) of the mirrored picture."""
     return points[MIRRORED_POINTS] * [-1, 1] + [size - 1, 0]
