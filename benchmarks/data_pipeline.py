@@ -211,7 +211,7 @@ def _variation(aligned, file_name: str, rng: np.random.Generator) -> bytes:
     return serialise_example(
         {
             'image': encode_image(crop, '.jpg'),
-            'boundary_map': png.encode(boundary.draw_boundary_map(points, size)),
+            'boundary_map': png.encode_map(boundary.draw_boundary_map(points, size)),
             'landmarks': points,
             'five_points': landmarks.five_points(points).astype(np.float32),
             'crop_from_frame': aligned.crop_from_frame.astype(np.float32),

@@ -111,7 +111,7 @@ def swap_photos(dataset: RecordDataset, swapper: Swapper, count: int, seed: int)
     )
 
 
-def mirror(faces: LabelledFaces, order: np.ndarray) -> LabelledFaces:
+def mirror_faces(faces: LabelledFaces, order: np.ndarray) -> LabelledFaces:
     """The faces seen in a mirror; `order` is from `mirrored_order`."""
     turned, shift = np.array([-1, 1], np.float32), np.array([1, 0], np.float32)
     landmarks = faces.landmarks[:, order] * turned + shift
@@ -177,7 +177,7 @@ def train(
       (the reader, the share of the variance that it explains of each component in `heldout`).
     """
     order = mirrored_order(faces.landmarks)
-    both = [_join(pool, mirror(pool, order)) for pool in (faces, swapped) if pool is not None]
+    both = [_join(pool, mirror_faces(pool, order)) for pool in (faces, swapped) if pool is not None]
     mean, components = principal_components(both[0].landmarks)
     network = LandmarkNetwork(len(components))
     tx = optax.adamw(optax.cosine_decay_schedule(_LEARNING_RATE, steps), weight_decay=_WEIGHT_DECAY)

@@ -108,7 +108,7 @@ class FaceRecord:
 
     def decode_boundary_map(self, into: np.ndarray | None = None) -> np.ndarray:
         """Decodes the boundary map; arguments, result and errors as for `decode_image`."""
-        picture = png.decode(self.boundary_map)
+        picture = png.decode_map(self.boundary_map)
         if picture is None:
             picture = self._decode('boundary_map')
         return self._put('boundary_map', picture, into)

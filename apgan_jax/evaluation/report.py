@@ -33,7 +33,7 @@ class Report:
             '.md': self.table.markdown,
             '.txt': self.table.text,
             '.json': self.table.as_json,
-            '.html': lambda: page.render(self.table, self.curves, self.sheets),
+            '.html': lambda: page.evaluation_page(self.table, self.curves, self.sheets),
         }
         pages.write_whole(path, texts[path.suffix.lower()]().rstrip('\n') + '\n')
 

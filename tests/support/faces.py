@@ -109,7 +109,7 @@ def make_records(count: int, identity: Callable[[int], str], size: int = 16) -> 
         serialise_example(
             {
                 'image': encode_image(numbered_picture(number, size), '.png'),
-                'boundary_map': png.encode(boundary_map),
+                'boundary_map': png.encode_map(boundary_map),
                 'landmarks': np.zeros((landmarks.NUM_LANDMARKS, 2), np.float32),
                 'five_points': np.zeros((5, 2), np.float32),
                 'crop_from_frame': np.eye(2, 3, dtype=np.float32),
