@@ -7,7 +7,7 @@ and chapters are kept; metadata such as the place and time of recording are not.
 
 import heapq
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from apgan_jax.face.blending import Patch
 from apgan_jax.video.encoding import Encoding, add_stream, create_encoder, picture_format
 from apgan_jax.video.planes import Painter
 from apgan_jax.video.reader import Frame, VideoReader, declared_seconds
-from apgan_jax.video.segments import SegmentEncoder, SegmentFolder, decoding_times
+from apgan_jax.video.segments import SegmentEncoder, SegmentFolder, decoding_times, in_segments
 from apgan_jax.video.streams import (
     ConvertedText,
     CopiedSound,
@@ -79,7 +79,6 @@ class VideoWriter:
 
     Attributes:
       next_frame: number of the frame that `write` expects.
-      notes: JSON value for the caller's state after the last frame written, kept with each segment.
       restored_notes: those of the last finished segment when resuming, else None.
 
     Raises:
@@ -107,15 +106,23 @@ class VideoWriter:
         self._segment: SegmentEncoder | None = None
         self._segment_seconds = segment_seconds
         self.next_frame = self._folder.frames
-        done = self._folder.segments
-        self.restored_notes = self.notes = done[-1].notes if done else None
+        self.restored_notes = self._folder.notes
 
-    def write(self, frame: Frame, patches: Sequence[Patch] = ()) -> None:
+    def in_segments(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """The reader's frames from `next_frame` on, each with word whether it ends a segment.
+
+        Frames that did not come through here are all of one segment, up to `finish`.
+        """
+        return in_segments(frames, self._segment_seconds)
+
+    def write(self, frame: Frame, patches: Sequence[Patch] = (), notes: Any = None) -> None:
         """Blends patches into a frame's planes and encodes it.
 
         Args:
           frame: the next one of the reader; its decoded planes are changed.
           patches: later ones go on top. Without any, the frame is encoded as it was decoded.
+          notes: the caller's state after this frame, JSON values and arrays, kept with the segment
+            that it ends.
 
         Raises:
           UserError: the encoder refuses the video, or a segment cannot be written.
@@ -123,14 +130,14 @@ class VideoWriter:
         """
         if frame.number != self.next_frame:
             raise ValueError(f'frame {frame.number} where {self.next_frame} is expected')
-        if self._segment and frame.time >= self._segment.start + self._segment_seconds:
-            self._close_segment()
         if self._segment is None:
             encoder = create_encoder(self._encoding, self._picture, self._reader.info)
-            self._segment = SegmentEncoder(encoder, frame.time)
+            self._segment = SegmentEncoder(encoder)
         self._segment.encode(self._painter(frame.decoded, patches))
         self._segment.painted_frames += bool(patches)
         self.next_frame += 1
+        if frame.ends_segment:
+            self._close_segment(notes)
 
     def finish(self) -> VideoStats:
         """Makes the video of the segments, then removes them.
@@ -155,14 +162,9 @@ class VideoWriter:
         self._folder.remove()
         return stats
 
-    def discard(self) -> None:
-        """Removes the segments, for runs that nobody will resume."""
-        self._segment = None
-        self._folder.remove()
-
-    def _close_segment(self) -> None:
+    def _close_segment(self, notes: Any = None) -> None:
         if self._segment is not None:
-            self._folder.save(self._segment.finish(self.notes))
+            self._folder.save(self._segment.finish(notes))
             self._segment = None
 
     def _assemble(self, path: Path) -> VideoStats:
