@@ -1,1 +1,1 @@
-"""What the documentation's site (mkdocs.yml) writes itself: pages made of the code, no file kept."""
+"""Pages of the documentation's site (mkdocs.yml) that are made of the code."""

@@ -76,7 +76,11 @@ def option_table(parser: argparse.ArgumentParser) -> str:
     """A row an option, but `--help`; '' if there are none."""
     formatter = argparse.HelpFormatter(parser.prog)
     rows = [
-        (code(formatter._format_action_invocation(action)), plain(action.help or ''), _facts(action))
+        (
+            code(formatter._format_action_invocation(action)),
+            plain(action.help or ''),
+            _facts(action),
+        )
         for action in parser._actions
         if not isinstance(action, argparse._HelpAction) and action.help != argparse.SUPPRESS
     ]
