@@ -14,8 +14,9 @@ from docs_build.markdown import code, plain, table
 
 _TITLE = """# Every config field
 
-`configs/default.py` has every field; the other files in `configs/` only override. On the command line
-a field is `--config.` and its name: `--config.batch_size=32`, `--config.loss.style_weight=1000`.
+`configs/default.py` has every field; the other files in `configs/` only override. On the command
+line a field is `--config.` and its name: `--config.batch_size=32`, or
+`--config.loss.style_weight=1000`.
 """
 
 
