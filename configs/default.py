@@ -145,7 +145,8 @@ def get_config() -> ConfigDict:
 
     # A bundle whose weights a new run starts from; '': random ones. See apgan_jax/warm_start.py.
     config.init_from = ''
-    # The discriminator's; '': NAME.discriminator.safetensors beside it, if there; 'none': anew.
+    # The discriminator's file; '': NAME.discriminator.safetensors beside the bundle, if there;
+    # 'none': random weights.
     config.init_discriminator_from = ''
 
     # While training goes on.

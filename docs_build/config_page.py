@@ -101,7 +101,8 @@ def _comment_above(lines: list[str], number: int) -> str:
         if not (comment := re.match(r'\s*#\s*(.*)', line)):
             break
         found.insert(0, comment[1])
-    return ' '.join(found)
+    # A value in quotes, also the empty one, is code.
+    return re.sub(r"(?<!\w)'\w*'(?!\w)", r'`\g<0>`', ' '.join(found))
 
 
 def _kind(value: object) -> str:

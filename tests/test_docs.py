@@ -63,6 +63,13 @@ class TestConfigPage:
             config_page.Entry('a', '1_000', 'int', 'One two.')
         ]
 
+    def test_values_in_quotes_are_code(self, tmp_path):
+        path = config_file(
+            tmp_path, "# The encoders' file; '': the shipped one's.", "config.a = ''"
+        )
+        (entry,) = config_page.read_entries(path)
+        assert entry.description == "The encoders' file; `''`: the shipped one's."
+
     def test_field_without_a_comment_is_named(self, tmp_path):
         path = config_file(tmp_path, '# One.', 'config.a = 1', 'config.b = (2, 3)')
         with pytest.raises(ValueError, match=r'no comment above b; write what it says'):
