@@ -313,10 +313,10 @@ def read_map(path: Path) -> list[MapEntry]:
     except OSError as error:
         raise UserError(f'--map {path}: cannot be read ({error.strerror})') from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f'--map {path}: is no TOML ({error}); see the README') from error
+        raise UserError(f'--map {path}: is no TOML ({error}); see docs/swap.md') from error
     entries = document.get('person')
     if set(document) != {'person'} or not isinstance(entries, list) or not entries:
-        raise UserError(f'--map {path}: must consist of [[person]] tables; see the README')
+        raise UserError(f'--map {path}: must consist of [[person]] tables; see docs/swap.md')
     return [_entry(path, number, entry) for number, entry in enumerate(entries, start=1)]
 
 
