@@ -10,7 +10,7 @@ from apgan_jax.face import blending
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.casting import IdentityMeans, Remembering
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.metrics.identity import SFace
+from apgan_jax.networks.recognisers import SFaceRecogniser
 
 # 95th percentile of the cosine of different people, over 391 photos of 98 (celeba_heldout).
 MOBILEFACENET_DIFFERENT_95 = 0.278
@@ -49,7 +49,11 @@ class TooAlike:
     """
 
     def __init__(
-        self, swapper: Swapper, means: IdentityMeans, sface_means: IdentityMeans, sface: SFace
+        self,
+        swapper: Swapper,
+        means: IdentityMeans,
+        sface_means: IdentityMeans,
+        sface: SFaceRecogniser,
     ) -> None:
         self._swapper = swapper
         self._means = means

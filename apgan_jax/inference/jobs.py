@@ -29,8 +29,8 @@ from apgan_jax.inference.frame_swapper import FACE_ALONE, Blend, FrameSwapper
 from apgan_jax.inference.sources import VIDEO_FRAMES, Source, load_source
 from apgan_jax.inference.swap import Job
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.metrics.identity import SFace
 from apgan_jax.models.identity import IdentityEmbedding
+from apgan_jax.networks.recognisers import SFaceRecogniser
 
 
 def swap_job(
@@ -94,7 +94,7 @@ def anonymise_job(swapper: Swapper, *, blend: Blend = FACE_ALONE) -> Job:
     encoder = swapper.bundle.identity_encoder
     identities = [load_identity(path, encoder) for path in bank_files()]
     vectors = np.stack([np.asarray(identity.vector)[0] for identity in identities])
-    spec, sface = swapper.bundle.crop_spec, SFace()
+    spec, sface = swapper.bundle.crop_spec, SFaceRecogniser()
     embed = _face_embedder(spec, swapper.embed_vectors)
     embed_sface = _face_embedder(spec, sface.embed)
 

@@ -10,8 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from apgan_jax.metrics.fwe import warp
-from apgan_jax.networks.flow import DisFlow, Flow
+from apgan_jax.networks.flow import DisFlow, Flow, warp
 
 # How much of the past is kept where the flow explains the target fully: some ten frames.
 _MEMORY = 0.9

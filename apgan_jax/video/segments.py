@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.files import array_tree, safetensors_file
+from apgan_jax.files import array_tree, safetensors_file, tensors
 from apgan_jax.video.reader import Frame
 
 _FORMAT_VERSION = 2
@@ -181,10 +181,10 @@ class SegmentFolder:
     def _check_job(self) -> None:
         path = self._path / _JOB_NAME
         try:
-            found = _flat(json.loads(path.read_text()))
+            found = tensors.flatten(json.loads(path.read_text()), '.')
         except ValueError as error:
             raise UserError(f'{path}: is damaged; start anew, without --resume') from error
-        wanted = _flat(self._job)
+        wanted = tensors.flatten(self._job, '.')
         for name in sorted(found.keys() | wanted.keys()):
             before, now = found.get(name), wanted.get(name)
             if before != now:
@@ -219,17 +219,6 @@ def in_segments(frames: Iterable[Frame], seconds: float) -> Iterator[Frame]:
         before = frame
     if before is not None:
         yield replace(before, ends_segment=True)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Nested JSON objects as one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f'{prefix}{name}.')
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def decoding_times(pts: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.blending import Patch
+from apgan_jax.files.atomic import whole_file
 from apgan_jax.video.encoding import Encoding, add_stream, create_encoder, picture_format
 from apgan_jax.video.planes import Painter
 from apgan_jax.video.reader import Frame, VideoReader, declared_seconds
@@ -148,17 +149,14 @@ class VideoWriter:
         self._close_segment()
         if not self._folder.segments:
             raise UserError(f'{self._output}: no frame was written; nothing to make a video of')
-        partial = self._output.with_name(f'.{self._output.name}.partial')
         try:
-            stats = self._assemble(partial)
-            os.replace(partial, self._output)
+            with whole_file(self._output) as partial:
+                stats = self._assemble(partial)
         except (av.FFmpegError, OSError) as error:
             raise UserError(
                 f'{self._output}: cannot be written ({error.strerror}); check that the folder is '
                 'writable and has room'
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
         self._folder.remove()
         return stats
 
