@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
 from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.evaluation import clip_runs, ffpp, photo_pairs
 from apgan_jax.evaluation.photo_sets import find_pairs
@@ -15,7 +13,7 @@ from apgan_jax.evaluation.report import Report
 from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.training.export import bundle_of_run
-from apgan_jax.training.validation import load_pairs
+from apgan_jax.training.validation import EvaluationPairs, load_pairs
 
 OWN_PAIRS = 'run'
 
@@ -42,15 +40,15 @@ def evaluate_run(
         _on_ffpp(Swapper(bundle), required_root(protocol, root), ks).publish(outputs)
         return
     if protocol == OWN_PAIRS:
-        report, lines = _on_own_pairs(Swapper(bundle), config)
+        pairs = load_pairs(config, open_dataset(Path(config.data_dir)))
+        report, lines = _on_own_pairs(Swapper(bundle), pairs)
     else:
         report, lines = _on_photos(Swapper(bundle), protocol, root, ks)
     report.publish(outputs, lines)
 
 
-def _on_own_pairs(swapper: Swapper, config: ConfigDict) -> tuple[Report, list[str]]:
+def _on_own_pairs(swapper: Swapper, pairs: EvaluationPairs) -> tuple[Report, list[str]]:
     """The report, and its last line."""
-    pairs = load_pairs(config, open_dataset(Path(config.data_dir)))
     report, rows = photo_pairs.evaluate_photos(
         lambda _: photo_pairs.faces_of_records(pairs), [swapper], build_suite()
     )
