@@ -18,9 +18,10 @@ from apgan_jax.data.records import RecordDataset
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.training import checkpointing, experiment, sharding
+from apgan_jax.training.flops import program_flops
 from apgan_jax.training.preemption import PreemptedError, StopRequest
-from apgan_jax.training.progress_log import ProgressLog, program_flops
-from apgan_jax.training.report import read_run
+from apgan_jax.training.progress_log import ProgressLog
+from apgan_jax.training.run_log import read_run
 from apgan_jax.training.train_step import (
     TrainingModel,
     TrainState,

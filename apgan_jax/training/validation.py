@@ -64,7 +64,7 @@ class EvaluationPairs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class RunEvaluation:
     """What was measured.
 
     Attributes:
@@ -148,7 +148,7 @@ def choose_pairs(dataset: RecordDataset, count: int, *, name: str) -> Evaluation
     )
 
 
-class _Face(NamedTuple):
+class _DecodedFace(NamedTuple):
     image: np.ndarray
     boundary_map: np.ndarray
     landmarks: np.ndarray
@@ -156,7 +156,7 @@ class _Face(NamedTuple):
     file_name: str
 
 
-def _readable(dataset: RecordDataset, numbers: np.ndarray) -> Iterator[_Face]:
+def _readable(dataset: RecordDataset, numbers: np.ndarray) -> Iterator[_DecodedFace]:
     shape = (dataset.crop_spec.size, dataset.crop_spec.size, 3)
     for number in numbers:
         # Training counts and names damaged records; here another one does as well.
@@ -165,7 +165,7 @@ def _readable(dataset: RecordDataset, numbers: np.ndarray) -> Iterator[_Face]:
             image, boundary_map = np.empty((2, *shape), np.uint8)
             face.decode_image(image)
             face.decode_boundary_map(boundary_map)
-            yield _Face(image, boundary_map, face.landmarks, face.identity, face.file_name)
+            yield _DecodedFace(image, boundary_map, face.landmarks, face.identity, face.file_name)
 
 
 class Evaluator:
@@ -208,7 +208,7 @@ class Evaluator:
     def _measures(self) -> dict[str, Measure]:
         return host_measures(self.pairs)
 
-    def __call__(self, state: Any, encoder_params: Any) -> Evaluation:
+    def __call__(self, state: Any, encoder_params: Any) -> RunEvaluation:
         """Evaluates a `TrainState`; every process must call it, the first one has all values."""
         outputs = [
             self._swap(state.generator_ema_params, state.generator_spectral, encoder_params, batch)
@@ -222,7 +222,7 @@ class Evaluator:
         swapped = values.pop('swapped')
         if jax.process_index() == 0:
             values |= measure_all(self._measures, swapped)
-        return Evaluation(self.pairs.name, values, self._draw(swapped))
+        return RunEvaluation(self.pairs.name, values, self._draw(swapped))
 
     def _draw(self, swapped: np.ndarray) -> np.ndarray:
         pairs = self.pairs
