@@ -41,3 +41,27 @@ def test_the_default_form_counts_and_not_that_of_this_machine():
         return jax.lax.platform_dependent(a, cpu=lambda a: a + 1, default=lambda a: a @ a)
 
     assert flops(product, jnp.ones((4, 4))) == 2 * 4**3
+
+
+def test_xla_counts_the_same_where_nothing_is_padded():
+    """A forward and a backward pass of layers without padding; XLA adds elementwise operations."""
+
+    def layer(x, kernel, stride):
+        numbers = ('NHWC', 'HWIO', 'NHWC')
+        strides = (stride, stride)
+        return jax.nn.relu(
+            jax.lax.conv_general_dilated(x, kernel, strides, 'VALID', dimension_numbers=numbers)
+        )
+
+    def loss(kernels, x):
+        *layers, matrix = kernels
+        for kernel, stride in zip(layers, (1, 4, 1), strict=True):
+            x = layer(x, kernel, stride)
+        return jnp.sum(jnp.square(x.reshape(len(x), -1) @ matrix))
+
+    shapes = [(3, 3, 16, 32), (4, 4, 32, 64), (1, 1, 64, 128), (4 * 4 * 128, 16)]
+    arguments = [jnp.ones(shape) for shape in shapes], jnp.ones((4, 18, 18, 16))
+    compiled = jax.jit(jax.grad(loss)).lower(*arguments).compile()
+    assert flops(jax.grad(loss), *arguments) == pytest.approx(
+        compiled.cost_analysis()['flops'], rel=0.01
+    )
