@@ -1,5 +1,6 @@
 """Every module imports, and each half of the project without the other half's libraries."""
 
+import ast
 import importlib
 import json
 import subprocess
@@ -23,6 +24,14 @@ TRAINING_MODULES = [
     'apgan_jax.data.pipeline',
     'apgan_jax.training.train',
 ]
+
+# A config ends at `experiment`; below it there are plain fields.
+READERS_OF_CONFIGS = {
+    'apgan_jax.cli',
+    'apgan_jax.main',
+    'apgan_jax.training.experiment',
+    'apgan_jax.training.train',
+}
 
 
 def module_names(folder: Path) -> list[str]:
@@ -71,3 +80,46 @@ def test_the_face_package_needs_numpy_and_opencv_but_no_jax_and_no_config():
     loaded = loaded_after_import(module_names(ROOT / 'apgan_jax' / 'face'))
     assert {'numpy', 'cv2'} <= loaded
     assert not loaded & {'jax', 'flax', 'ml_collections', 'tensorflow'}
+
+
+def reads_a_config(source: str) -> bool:
+    """Whether a module imports ml_collections or looks at a field of something called config."""
+    for node in ast.walk(ast.parse(source)):
+        imported: list[str] = []
+        if isinstance(node, ast.Import):
+            imported = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imported = [node.module or '']
+        if any(name.partition('.')[0] == 'ml_collections' for name in imported):
+            return True
+        if isinstance(node, ast.Attribute) and getattr(node.value, 'id', '') == 'config':
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    'source, expected',
+    [
+        ('from ml_collections import config_flags', True),
+        ('import ml_collections.config_dict', True),
+        ('def f(config): return config.size', True),
+        ("def f(config): return config['size']", False),
+        ("jax.config.update('a', 1)", False),
+    ],
+)
+def test_a_reader_of_configs_is_recognised(source, expected):
+    assert reads_a_config(source) == expected
+
+
+def test_a_config_ends_at_experiment():
+    found = {
+        name
+        for name in module_names(ROOT / 'apgan_jax')
+        if reads_a_config(_path_of(name).read_text(encoding='utf-8'))
+    }
+    assert found == READERS_OF_CONFIGS
+
+
+def _path_of(name: str) -> Path:
+    path = ROOT.joinpath(*name.split('.'))
+    return path / '__init__.py' if path.is_dir() else path.with_suffix('.py')

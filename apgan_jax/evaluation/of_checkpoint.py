@@ -2,18 +2,16 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from ml_collections import ConfigDict
+from typing import Any
 
 from apgan_jax.bundle import Bundle
-from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.evaluation import command, photo_pairs
 from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.inference.swapper import Swapper
+from apgan_jax.training import experiment
 from apgan_jax.training.export import bundle_of_run
-from apgan_jax.training.validation import load_pairs
 
 OWN_PAIRS = 'run'
 
@@ -33,10 +31,10 @@ def evaluate_run(
     Raises:
       UserError: no checkpoint, or the data of the protocol is missing.
     """
-    bundle, config = bundle_of_run(workdir)
+    bundle, fields = bundle_of_run(workdir)
     outputs = [workdir / 'evaluation.json', workdir / 'evaluation.md']
     if protocol == OWN_PAIRS:
-        _evaluate_own_pairs(config, bundle, outputs)
+        _evaluate_own_pairs(fields, bundle, outputs)
         return
     arguments = ['--protocol', protocol, '--output', *map(str, outputs)]
     arguments += ['--root', str(root)] if root else []
@@ -46,8 +44,8 @@ def evaluate_run(
     command.run(parser.parse_args(arguments), lambda _: Swapper(bundle))
 
 
-def _evaluate_own_pairs(config: ConfigDict, bundle: Bundle, outputs: Sequence[Path]) -> None:
-    pairs = load_pairs(config, open_dataset(Path(config.data_dir)))
+def _evaluate_own_pairs(fields: Mapping[str, Any], bundle: Bundle, outputs: Sequence[Path]) -> None:
+    pairs = experiment.pairs_of_run(fields)
     report, rows = photo_pairs.report_on(
         lambda _: photo_pairs.faces_of_records(pairs), [Swapper(bundle)], build_suite()
     )

@@ -21,7 +21,6 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 from clu import metrics
-from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
@@ -43,7 +42,10 @@ class ProgressLog:
     Args:
       workdir: of the run.
       first_step: the last one that is done already.
-      config: see configs/default.py.
+      num_steps: of the whole run.
+      batch_size: pairs a step, over all devices.
+      peak_tflops: of one device, that utilisation is a share of; 0: a known device's own.
+      fields: of the run's config, for whoever reads the log; JSON.
       clock: seconds from any start.
 
     Attributes:
@@ -55,12 +57,16 @@ class ProgressLog:
         self,
         workdir: Path,
         first_step: int,
-        config: ConfigDict,
         *,
+        num_steps: int,
+        batch_size: int,
+        peak_tflops: float = 0.0,
+        fields: Mapping[str, Any],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.timer = StepTimer(clock)
-        self._workdir, self._config = Path(workdir), config
+        self._workdir, self._batch_size = Path(workdir), batch_size
+        self._peak_flops = peak_tflops * 1e12 or peak_flops(jax.devices()[0].device_kind)
         self.step_flops = 0.0
         speaks = jax.process_index() == 0
         # Readers drop what an earlier session, killed after its last checkpoint, wrote from here.
@@ -70,14 +76,12 @@ class ProgressLog:
             purge_step=first_step + 1,
             write_to_disk=speaks,
         )
-        self._bar = tqdm(
-            total=config.num_steps, initial=first_step, unit='step', disable=not speaks
-        )
+        self._bar = tqdm(total=num_steps, initial=first_step, unit='step', disable=not speaks)
         self._pending: list[tuple[int, metrics.Collection]] = []
         self._history: list[tuple[int, dict[str, float]]] = []
         self._warned: set[str] = set()
         self._started = False
-        self._writer.add_text('config', json.dumps(config.to_dict(), indent=1), first_step + 1)
+        self._writer.add_text('config', json.dumps(dict(fields), indent=1), first_step + 1)
 
     def next_batch(self, batches: Iterator[Any]) -> Any:
         """`next(batches)`, its time counted as waiting for data."""
@@ -174,16 +178,16 @@ class ProgressLog:
             return memory_in_use()
         rate = lap.steps / lap.seconds
         values = {
-            'examples_per_second': rate * self._config.batch_size,
+            'examples_per_second': rate * self._batch_size,
             'step_seconds': 1.0 / rate,
             'data_wait_share': lap.waited / lap.seconds,
             **memory_in_use(),
         }
         if self.step_flops:
             values['gflops_per_second'] = rate * self.step_flops / 1e9
-            peak = self._config.watch.peak_tflops * 1e12 or peak_flops(jax.devices()[0].device_kind)
-            if peak:
-                values['utilisation'] = rate * self.step_flops / (peak * jax.device_count())
+            if self._peak_flops:
+                peak = self._peak_flops * jax.device_count()
+                values['utilisation'] = rate * self.step_flops / peak
         return values
 
     def _warn(self, step: int, values: dict[str, float]) -> None:

@@ -29,7 +29,7 @@ from apgan_jax.training.train_step import (
     eval_step,
     jit_train_step,
 )
-from apgan_jax.training.validation import HELDOUT, TRAIN_PAIRS, Evaluator, load_pairs
+from apgan_jax.training.validation import HELDOUT, TRAIN_PAIRS, Evaluator
 from apgan_jax.training.warm_start import warm_start
 
 
@@ -77,7 +77,14 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
         manager.close()
         return state
     evaluate = _evaluator(config, model, mesh, dataset)
-    log = ProgressLog(workdir, first, config)
+    log = ProgressLog(
+        workdir,
+        first,
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        peak_tflops=config.watch.peak_tflops,
+        fields=run['config'],
+    )
     step = first
     with contextlib.closing(log), contextlib.closing(manager), StopRequest() as stop:
         if evaluate and overdue:
@@ -169,7 +176,7 @@ def _evaluator(
         return None
     return Evaluator(
         model,
-        load_pairs(config, dataset),
+        experiment.evaluation_pairs(config, dataset),
         mesh=mesh,
         batch_size=config.batch_size,
         num_pictures=config.evaluation.num_pictures,

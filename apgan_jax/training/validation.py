@@ -1,8 +1,9 @@
 """Evaluation while training: fixed pairs, swapped with the generator's moving average.
 
-The pairs come from `config.evaluation.data_dir`, faces that training does not see, and the numbers
-are then called `heldout/…`. Without that folder they are pairs of the training set, and called so:
-`train_pairs/…`. Everything is measured on the generator's own picture before blending (eq. 13).
+The pairs come from a data set of faces that training does not see (`config.evaluation.data_dir`),
+and the numbers are then called `heldout/…`. Without one they are pairs of the training set, and
+called so: `train_pairs/…`. Everything is measured on the generator's own picture before blending
+(eq. 13).
 """
 
 import contextlib
@@ -15,7 +16,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from apgan_jax.data.records import (
@@ -25,12 +25,13 @@ from apgan_jax.data.records import (
     show_different_people,
 )
 from apgan_jax.errors import UserError, first_line
+from apgan_jax.face.alignment import CropSpec
 from apgan_jax.metrics.identity import SFace, cosine
 from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator, pose_distance
 from apgan_jax.metrics.ssim import ssim
 from apgan_jax.models.images import image_grid
 from apgan_jax.networks.network import data_folder
-from apgan_jax.training import experiment, sharding
+from apgan_jax.training import sharding
 from apgan_jax.training.train_step import TrainingModel, swap_pairs
 
 HELDOUT, TRAIN_PAIRS = 'heldout', 'train_pairs'
@@ -87,27 +88,30 @@ class RunEvaluation:
         return {k: v for k, v in self.values.items() if k.endswith(('_source', '_target'))}
 
 
-def load_pairs(config: ConfigDict, training: RecordDataset) -> EvaluationPairs:
-    """The pairs that a config asks for.
+def load_pairs(
+    training: RecordDataset, *, folder: str, count: int, crop_spec: CropSpec
+) -> EvaluationPairs:
+    """The pairs that a run evaluates on.
 
     Args:
-      config: see configs/default.py.
       training: the data set that training reads.
+      folder: of the data set to take the pairs from; '': `training`.
+      count: pairs at most.
+      crop_spec: that training wants.
 
     Raises:
-      UserError: the data set of `config.evaluation.data_dir` is missing, is cropped otherwise than
-        the config wants, or holds only one person.
+      UserError: the data set of `folder` is missing, is cropped otherwise than training wants, or
+        holds only one person.
     """
-    folder = config.evaluation.data_dir
     if not folder:
-        return choose_pairs(training, config.evaluation.num_pairs, name=TRAIN_PAIRS)
+        return choose_pairs(training, count, name=TRAIN_PAIRS)
     dataset = RecordDataset(Path(folder), 'train')
-    experiment.crop_spec(config).require_equal(
+    crop_spec.require_equal(
         dataset.crop_spec, here='the config', there=f'config.evaluation.data_dir={folder}'
     )
     seen = Path(folder).resolve() == training.data_dir.resolve()
     name = TRAIN_PAIRS if seen else HELDOUT
-    return choose_pairs(dataset, config.evaluation.num_pairs, name=name)
+    return choose_pairs(dataset, count, name=name)
 
 
 def choose_pairs(dataset: RecordDataset, count: int, *, name: str) -> EvaluationPairs:

@@ -8,17 +8,24 @@ from apgan_jax.errors import UserError
 from apgan_jax.training.progress_log import ProgressLog
 from apgan_jax.training.run_log import read_run
 from apgan_jax.training.validation import RunEvaluation
-from configs import tiny
 from support.log_lines import Clock, step_metrics
 
 
 @pytest.fixture
 def log(tmp_path):
-    """(log, clock, config) of a run of eight pairs a step, resumed after step 10."""
-    config, clock = tiny.get_config(), Clock()
-    log = ProgressLog(tmp_path, 10, config, clock=clock)
-    yield log, clock, config
+    """(log, clock) of a run of eight pairs a step, resumed after step 10."""
+    log, clock = open_log(tmp_path)
+    yield log, clock
     log.close()
+
+
+def open_log(workdir, **options):
+    clock = Clock()
+    fields = {'size': 64}
+    log = ProgressLog(
+        workdir, 10, num_steps=1_000, batch_size=8, fields=fields, clock=clock, **options
+    )
+    return log, clock
 
 
 def train(log, clock, steps, **changes):
@@ -34,10 +41,9 @@ def iter_after(clock, seconds):
     return (clock.after(seconds, batch) for batch in [{}])
 
 
-def test_speed_is_of_the_steps_after_the_first(log, tmp_path):
-    log, clock, config = log
+def test_speed_is_of_the_steps_after_the_first(tmp_path):
+    log, clock = open_log(tmp_path, peak_tflops=0.01)
     log.step_flops = 8e9
-    config.watch.peak_tflops = 0.01
     clock.after(30.0)
     train(log, clock, [11, 12, 13])
     with log.timer.paused():
@@ -59,7 +65,7 @@ def test_speed_is_of_the_steps_after_the_first(log, tmp_path):
 
 
 def test_means_of_the_steps_since_the_last_line(log, tmp_path):
-    log, clock, _ = log
+    log, clock = log
     train(log, clock, [11], style=1.0)
     train(log, clock, [12], style=4.0)
     log.write(12, {'cos_source': 0.5, 'cos_target': 0.25})
@@ -72,7 +78,7 @@ def test_means_of_the_steps_since_the_last_line(log, tmp_path):
 
 
 def test_a_batch_without_different_pictures_has_no_cosine(log, tmp_path):
-    log, clock, _ = log
+    log, clock = log
     for step in range(3_000, 3_003):
         train(log, clock, [step])
         none = float('nan') if step == 3_001 else 0.5
@@ -84,7 +90,7 @@ def test_a_batch_without_different_pictures_has_no_cosine(log, tmp_path):
 def test_without_a_known_peak_there_is_no_utilisation(log, tmp_path):
     if jax.devices()[0].platform != 'cpu':
         pytest.skip('this device has a peak')
-    log, clock, _ = log
+    log, clock = log
     log.step_flops = 8e9
     train(log, clock, [11, 12])
     log.write(12, {'cos_source': 0.5, 'cos_target': 0.1})
@@ -95,7 +101,7 @@ def test_without_a_known_peak_there_is_no_utilisation(log, tmp_path):
 
 
 def test_a_warning_is_printed_and_written_once(log, tmp_path, capsys):
-    log, clock, _ = log
+    log, clock = log
     for step in range(3_000, 3_020):
         train(log, clock, [step])
         log.write(step, {'cos_source': 0.1, 'cos_target': 0.7})
@@ -105,7 +111,7 @@ def test_a_warning_is_printed_and_written_once(log, tmp_path, capsys):
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_step_and_term(log, tmp_path, tiny_state):
-    log, clock, _ = log
+    log, clock = log
     train(log, clock, [11])
     train(log, clock, [12], occlusion=float('nan'))
     train(log, clock, [13])
@@ -116,7 +122,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_and_term(log, tmp_path, 
 
 
 def test_a_spoilt_state_stops_although_its_losses_are_finite(log, tiny_state):
-    log, clock, _ = log
+    log, clock = log
     train(log, clock, [11])
     log.require_finite(11, tiny_state)
     spoilt = tiny_state.replace(
@@ -127,7 +133,7 @@ def test_a_spoilt_state_stops_although_its_losses_are_finite(log, tiny_state):
 
 
 def test_an_evaluation_is_written_as_means_histograms_and_pictures(log, tmp_path):
-    log, _, _ = log
+    log, _ = log
     cosines = {'encoder_source': np.array([0.5, 1.0000002]), 'encoder_target': np.array([0.1, 0.1])}
     pictures = np.zeros((8, 32, 3), np.uint8)
     log.write_evaluation(20, RunEvaluation('heldout', cosines | {'ssim': np.ones(2)}, pictures))

@@ -1,13 +1,15 @@
 """The fixed pairs, and what is measured on them."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import CropSpec
 from apgan_jax.training import validation
 from apgan_jax.training.validation import choose_pairs, load_pairs
-from configs import tiny
 from support.faces import make_records, write_dataset
 
 
@@ -39,18 +41,14 @@ def test_one_person_is_no_pair(tmp_path):
 
 
 def test_pairs_of_the_training_set_are_called_so(tmp_path):
-    config = tiny.get_config()
-    config.size = 16
     training = open_dataset(write_dataset(tmp_path / 'a', make_records(4, str)))
     other = write_dataset(tmp_path / 'b', make_records(4, str))
-    assert load_pairs(config, training).name == 'train_pairs'
-    config.evaluation.data_dir = str(tmp_path / 'a' / '..' / 'a')
-    assert load_pairs(config, training).name == 'train_pairs'
-    config.evaluation.data_dir = str(other)
-    assert load_pairs(config, training).name == 'heldout'
-    config.size = 32
+    load = functools.partial(load_pairs, training, count=3, crop_spec=CropSpec(size=16))
+    assert load(folder='').name == 'train_pairs'
+    assert load(folder=str(tmp_path / 'a' / '..' / 'a')).name == 'train_pairs'
+    assert load(folder=str(other)).name == 'heldout'
     with pytest.raises(UserError, match=r'crop_spec\.size is 32 in the config but 16'):
-        load_pairs(config, training)
+        load(folder=str(other), crop_spec=CropSpec(size=32))
 
 
 def test_a_damaged_record_makes_no_pair(tmp_path):
