@@ -44,7 +44,7 @@ _CLOSE = 1.3
 _DISTINCT = 0.4
 
 
-class Frame(Protocol):
+class TimedPicture(Protocol):
     """What is asked of a frame."""
 
     @property
@@ -56,7 +56,7 @@ class Frame(Protocol):
         """Seconds."""
 
 
-F = TypeVar('F', bound=Frame)
+F = TypeVar('F', bound=TimedPicture)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,7 +291,7 @@ class FaceTracker(Closing):
         self._is_restored = False
         self._expect(0)
 
-    def _take(self, number: int, frame: Frame) -> None:
+    def _take(self, number: int, frame: TimedPicture) -> None:
         """Looks at the next frame, unless the run that this one goes on from has."""
         if self._observed:
             self._held.append(_Held(number, frame, self._observed.popleft()))
