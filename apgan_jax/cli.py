@@ -251,7 +251,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from apgan_jax.training import size_report
+    from apgan_jax.training import experiment, size_report
 
     for name in ('batch', 'devices'):
         value = getattr(options, name)
@@ -264,8 +264,16 @@ def _info(options: argparse.Namespace) -> int:
     else:
         config = _load_config(options.config)
         batch = options.batch or config.batch_size
-        sizes = size_report.config_sizes(config, batch=batch)
-        step = size_report.step_size(config, sizes, batch=batch, devices=options.devices)
+        model = experiment.build_model(config)
+        sizes = size_report.model_sizes(model, batch=batch)
+        step = size_report.step_size(
+            model,
+            sizes,
+            batch=batch,
+            batch_size=config.batch_size,
+            **config.mesh.to_dict(),
+            devices=options.devices,
+        )
     print(size_report.table(sizes, batch))
     totals = size_report.totals(sizes)
     if step:

@@ -28,6 +28,14 @@ TRAINING_MODULES = [
     'apgan_jax.training.train',
 ]
 
+# A config ends at `experiment`; below it there are plain fields.
+READERS_OF_CONFIGS = {
+    'apgan_jax.cli',
+    'apgan_jax.main',
+    'apgan_jax.training.experiment',
+    'apgan_jax.training.train',
+}
+
 
 def module_names(folder: Path) -> list[str]:
     paths = [path.relative_to(ROOT).with_suffix('') for path in sorted(folder.rglob('*.py'))]
@@ -131,8 +139,8 @@ def room_of(module: str) -> str:
 
 
 def test_every_room_has_its_row():
-    rooms = {path.stem for path in (ROOT / 'apgan_jax').iterdir() if path.suffix in ('', '.py')}
-    assert rooms - {'__init__', '__pycache__'} == ROW_OF.keys(), 'put new rooms into ROWS'
+    rooms = {room_of(name) for name in module_names(ROOT / 'apgan_jax') if name != 'apgan_jax'}
+    assert rooms == ROW_OF.keys(), 'put new rooms into ROWS'
 
 
 def imports_that_lead_up(name: str) -> list[str]:
@@ -153,8 +161,6 @@ def test_imports_lead_down():
 # Names that may be twice, each with its reason.
 SHARED_NAMES = {
     'main',  # of each command
-    'Frame',  # the protocol of face.tracking, and the class of video.reader that it describes
-    'People',  # of the photos of a data set's people, and of those in a clip
 }
 
 
@@ -198,3 +204,46 @@ def test_code_names_no_document_that_is_not_there():
     }
     wrong = {path: names for path, names in found.items() if names}
     assert not wrong, f'documents that are not there: {wrong}'
+
+
+def reads_a_config(source: str) -> bool:
+    """Whether a module imports ml_collections or looks at a field of something called config."""
+    for node in ast.walk(ast.parse(source)):
+        imported: list[str] = []
+        if isinstance(node, ast.Import):
+            imported = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imported = [node.module or '']
+        if any(name.partition('.')[0] == 'ml_collections' for name in imported):
+            return True
+        if isinstance(node, ast.Attribute) and getattr(node.value, 'id', '') == 'config':
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    'source, expected',
+    [
+        ('from ml_collections import config_flags', True),
+        ('import ml_collections.config_dict', True),
+        ('def f(config): return config.size', True),
+        ("def f(config): return config['size']", False),
+        ("jax.config.update('a', 1)", False),
+    ],
+)
+def test_a_reader_of_configs_is_recognised(source, expected):
+    assert reads_a_config(source) == expected
+
+
+def test_a_config_ends_at_experiment():
+    found = {
+        name
+        for name in module_names(ROOT / 'apgan_jax')
+        if reads_a_config(_path_of(name).read_text(encoding='utf-8'))
+    }
+    assert found == READERS_OF_CONFIGS
+
+
+def _path_of(name: str) -> Path:
+    path = ROOT.joinpath(*name.split('.'))
+    return path / '__init__.py' if path.is_dir() else path.with_suffix('.py')

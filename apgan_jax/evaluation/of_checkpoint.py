@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.evaluation import clip_runs, ffpp, photo_pairs
 from apgan_jax.evaluation.photo_sets import find_pairs
 from apgan_jax.evaluation.protocols import check_ks, required_root
 from apgan_jax.evaluation.report import Report
 from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.inference.swapper import Swapper
+from apgan_jax.training import experiment
 from apgan_jax.training.export import bundle_of_run
-from apgan_jax.training.validation import EvaluationPairs, load_pairs
+from apgan_jax.training.validation import EvaluationPairs
 
 OWN_PAIRS = 'run'
 
@@ -34,14 +34,13 @@ def evaluate_run(
       UserError: no checkpoint, or the data of the protocol is missing.
     """
     check_ks(ks)
-    bundle, config = bundle_of_run(workdir)
+    bundle, fields = bundle_of_run(workdir)
     outputs = [workdir / 'evaluation.json', workdir / 'evaluation.md']
     if protocol == 'ffpp':
         _on_ffpp(Swapper(bundle), required_root(protocol, root), ks).publish(outputs)
         return
     if protocol == OWN_PAIRS:
-        pairs = load_pairs(config, open_dataset(Path(config.data_dir)))
-        report, lines = _on_own_pairs(Swapper(bundle), pairs)
+        report, lines = _on_own_pairs(Swapper(bundle), experiment.pairs_of_run(fields))
     else:
         report, lines = _on_photos(Swapper(bundle), protocol, root, ks)
     report.publish(outputs, lines)

@@ -1,6 +1,12 @@
-"""From a config's fields to the objects that train: the only reader of configs beside the loop."""
+"""From a config's fields to the objects that train, evaluate and are exported.
 
+A config ends here: beside this module only the loop reads one. All that they call takes plain
+fields, and what a checkpoint keeps of its config, a dict, becomes one here again.
+"""
+
+import dataclasses
 import operator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +14,18 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from apgan_jax.data.augmentation import SourceJitter
-from apgan_jax.data.pipeline import PairOptions
+from apgan_jax.data.pipeline import PairOptions, open_dataset
+from apgan_jax.data.records import RecordDataset
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.models.discriminator import MultiScaleDiscriminator
 from apgan_jax.models.generator import Generator
-from apgan_jax.models.identity import load_identity_encoder
+from apgan_jax.models.identity import IdentityEncoder, load_identity_encoder
 from apgan_jax.models.landmark_reader import SHIPPED, LandmarkReader
 from apgan_jax.training import optimizers
 from apgan_jax.training.losses import ADVERSARIAL_KINDS, LossWeights
 from apgan_jax.training.train_step import TrainingModel
+from apgan_jax.training.validation import EvaluationPairs, load_pairs
 
 _DTYPES = ('float32', 'bfloat16')
 # The least and the most that a field may be. Networks, mesh, shares and jitter have rules of their
@@ -77,9 +85,7 @@ def build_model(config: ConfigDict) -> TrainingModel:
         discriminator=MultiScaleDiscriminator(
             **config.discriminator.to_dict(), dtype=_dtype(config)
         ),
-        identity_encoder=load_identity_encoder(
-            config.identity_encoder, config.identity_encoder_path or None
-        ),
+        identity_encoder=_identity_encoder(config),
         generator_tx=_adam(config, optimizer.generator_learning_rate),
         discriminator_tx=_adam(config, optimizer.discriminator_learning_rate),
         weights=LossWeights(
@@ -96,6 +102,12 @@ def build_model(config: ConfigDict) -> TrainingModel:
         accumulation_steps=config.accumulation_steps,
         landmark_reader=_landmark_reader(config),
     )
+
+
+def _identity_encoder(config: ConfigDict) -> IdentityEncoder:
+    # Runs from before the second field used the shipped encoder.
+    path = config.get('identity_encoder_path') or None
+    return load_identity_encoder(config.identity_encoder, path)
 
 
 def _landmark_reader(config: ConfigDict) -> LandmarkReader | None:
@@ -138,6 +150,66 @@ def pair_options(config: ConfigDict) -> PairOptions:
         mirror=data.mirror,
         source_jitter=SourceJitter(**data.source_jitter.to_dict()),
     )
+
+
+def evaluation_pairs(config: ConfigDict, training: RecordDataset) -> EvaluationPairs:
+    """The fixed pairs that this config evaluates on.
+
+    Args:
+      config: see configs/default.py.
+      training: the data set that training reads.
+
+    Raises:
+      UserError: as `load_pairs`.
+    """
+    return load_pairs(
+        training,
+        folder=config.evaluation.data_dir,
+        count=config.evaluation.num_pairs,
+        crop_spec=crop_spec(config),
+    )
+
+
+def pairs_of_run(fields: Mapping[str, Any]) -> EvaluationPairs:
+    """The fixed pairs of a run, from the config that its checkpoint holds.
+
+    Args:
+      fields: of `checkpointing.restore_for_export`.
+
+    Raises:
+      UserError: the run's data set is missing, or as `load_pairs`.
+    """
+    config = ConfigDict(fields)
+    return evaluation_pairs(config, open_dataset(Path(config.data_dir)))
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedParts:
+    """What a bundle tells of the config that its model was trained with.
+
+    Attributes:
+      generator: module, in float32 whatever it was trained in.
+      identity_encoder: frozen.
+      batch_size: pairs a step.
+    """
+
+    generator: Generator
+    identity_encoder: IdentityEncoder
+    batch_size: int
+
+
+def exported_parts(fields: Mapping[str, Any]) -> ExportedParts:
+    """What to export, from the config that a checkpoint holds.
+
+    Args:
+      fields: of `checkpointing.restore_for_export`.
+
+    Raises:
+      UserError: fields that do not fit together, or an identity encoder that is missing.
+    """
+    config = ConfigDict(fields)
+    config.dtype = 'float32'
+    return ExportedParts(build_generator(config), _identity_encoder(config), config.batch_size)
 
 
 def _adam(config: ConfigDict, learning_rate: float):

@@ -4,13 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from apgan_jax.bundle import Bundle, discriminator_file_of, save_bundle, save_discriminator
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.models import spectral_norm
-from apgan_jax.models.identity import load_identity_encoder
 from apgan_jax.training import checkpointing, experiment
 
 
@@ -51,28 +48,29 @@ def export(
     return bundle
 
 
-def bundle_of_run(workdir: Path) -> tuple[Bundle, ConfigDict]:
-    """The latest checkpoint's generator as a bundle that is in memory only, and the run's config.
+def bundle_of_run(workdir: Path) -> tuple[Bundle, dict[str, Any]]:
+    """The latest checkpoint's generator as a bundle that is in memory only.
+
+    Args:
+      workdir: of the run.
+
+    Returns:
+      (the bundle, the fields of the run's config, for `experiment`).
 
     Raises:
       UserError: no checkpoint.
     """
     checkpoint = checkpointing.restore_for_export(workdir)
-    return _bundle(checkpoint, {'name': Path(workdir).name}), ConfigDict(checkpoint[2])
+    return _bundle(checkpoint, {'name': Path(workdir).name}), checkpoint[2]
 
 
 def _bundle(checkpoint: tuple[Any, CropSpec, dict[str, Any], int], card: dict[str, Any]) -> Bundle:
     state, crop_spec, fields, step = checkpoint
-    config = ConfigDict(fields)
-    config.dtype = 'float32'
+    run = experiment.exported_parts(fields)
     return Bundle(
-        generator=experiment.build_generator(config),
+        generator=run.generator,
         generator_params=spectral_norm.fold(state['generator_ema_params']),
-        identity_encoder=load_identity_encoder(
-            # Runs from before the field used the shipped encoder.
-            config.identity_encoder,
-            config.get('identity_encoder_path') or None,
-        ),
+        identity_encoder=run.identity_encoder,
         crop_spec=crop_spec,
-        model_card={'steps': step, 'batch_size': config.batch_size} | card,
+        model_card={'steps': step, 'batch_size': run.batch_size} | card,
     )

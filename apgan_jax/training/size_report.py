@@ -14,9 +14,11 @@ the figures are the same on every machine.
 - The check is XLA's cost analysis of the unoptimised forward pass. It counts two operations a
   multiply-add, leaves out the products with padding, and adds elementwise operations and resizing.
   `expected_flops` counts by these rules what the multiply-adds are counted from.
-- A train step's operations and memory follow from those of the networks and from the shapes and
-  shardings of the state. Not counted: the optimizers' arithmetic, kernels and gradients while a
-  step uses them (up to two more copies of the parameters), and what XLA sets aside for itself.
+- A train step's operations are counted from its own trace (see `flops`), as those in the log of a
+  run are: both passes of every network, the landmark reader, resizing and Gram matrices. Its memory
+  follows from that of the networks and from the shapes and shardings of the state. Not counted:
+  kernels and gradients while a step uses them (up to two more copies of the parameters), and what
+  XLA sets aside for itself.
 """
 
 import dataclasses
@@ -34,14 +36,14 @@ import numpy as np
 from flax import traverse_util
 from jax.extend import core
 from jax.sharding import AbstractMesh
-from ml_collections import ConfigDict
 
 from apgan_jax.bundle import load_bundle
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import IdentityEncoder
 from apgan_jax.models.images import ARCFACE_SIZE
-from apgan_jax.training import experiment, sharding
-from apgan_jax.training.train_step import create_train_state
+from apgan_jax.training import sharding
+from apgan_jax.training.flops import multiply_adds, program_flops
+from apgan_jax.training.train_step import TrainingModel, create_train_state, jit_train_step
 
 # What is computed before the first stage.
 _INPUT = '(input)'
@@ -49,11 +51,7 @@ _INPUT = '(input)'
 XLA_TOLERANCE = 0.01
 
 _PRODUCTS = {'conv_general_dilated', 'dot_general'}
-# Of a pair in a train step, in forward passes; gradients by parameters and by inputs cost one each.
-# Discriminator: target and swapped forward, both gradients of both, and once more swapped's by its
-# input, for the generator. Encoder: source and swapped forward, swapped's gradient by its input.
-_PASSES = {'generator': 3, 'discriminator': 7, 'identity_encoder': 3}
-# The same pictures whose activations are kept.
+# Pictures of a pair whose activations a step keeps: the discriminator sees target and swapped.
 _KEPT = {'generator': 1, 'discriminator': 2, 'identity_encoder': 1}
 
 # XLA lists these apart from its flops.
@@ -116,31 +114,26 @@ class StepSize:
     Attributes:
       mesh: sizes of the axes.
       pairs: that a device has in its memory at a time.
-      flops: of a pair: two for each multiply-add of convolutions and dense layers.
+      flops: of a pair, both networks' updates included.
       state_bytes: that a device holds: parameters, their average, both optimizers' states.
       activation_bytes: of the pairs of one device, kept for the backward pass.
     """
 
     mesh: dict[str, int]
     pairs: int
-    flops: int
+    flops: float
     state_bytes: int
     activation_bytes: int
 
 
-def config_sizes(config: ConfigDict, *, batch: int | None = None) -> list[NetworkSize]:
-    """Sizes of the generator, discriminator and identity encoder of a config.
+def model_sizes(model: TrainingModel, *, batch: int) -> list[NetworkSize]:
+    """Sizes of the generator, discriminator and identity encoder of a model in training.
 
     Args:
-      config: as `configs/default.py`.
-      batch: pictures that the activation memory is for; the config's by default.
-
-    Raises:
-      UserError: fields that do not fit together.
+      model: fixed parts of training.
+      batch: pictures that the activation memory is for.
     """
-    model = experiment.build_model(config)
-    batch = batch or config.batch_size
-    picture = _picture(config.size)
+    picture = _picture(model.generator.size)
     params = _abstract_params(model.discriminator, picture, picture)
     discriminator = network_size(
         'discriminator',
@@ -160,39 +153,57 @@ def config_sizes(config: ConfigDict, *, batch: int | None = None) -> list[Networ
 
 
 def step_size(
-    config: ConfigDict, sizes: Sequence[NetworkSize], *, batch: int, devices: int | None = None
+    model: TrainingModel,
+    sizes: Sequence[NetworkSize],
+    *,
+    batch: int,
+    batch_size: int,
+    data: int = -1,
+    fsdp: int = 1,
+    devices: int | None = None,
 ) -> StepSize:
-    """The train step of a config, on a mesh that need not exist.
+    """The train step of a model, on a mesh that need not exist.
 
     Args:
-      config: as `configs/default.py`.
-      sizes: from `config_sizes`.
+      model: fixed parts of training.
+      sizes: from `model_sizes`.
       batch: what they were made for.
-      devices: of the mesh; by default as many as the config's sizes say, or 1 a size of -1.
+      batch_size: pairs of the step, over all devices.
+      data: size of the mesh's axis of this name; -1: what is left of the devices.
+      fsdp: the same of the other axis.
+      devices: of the mesh; by default as many as the two sizes say, or 1 a size of -1.
 
     Raises:
       UserError: the mesh does not have this many devices.
     """
-    data, fsdp = config.mesh.data, config.mesh.fsdp
     devices = devices or abs(data * fsdp)
-    mesh = sharding.mesh_sizes(devices, data=data, fsdp=fsdp)
-    state = jax.eval_shape(
-        functools.partial(create_train_state, experiment.build_model(config)), jax.random.key(0)
-    )
-    shardings = sharding.state_shardings(AbstractMesh(tuple(mesh.values()), tuple(mesh)), state)
-    pairs = math.ceil(config.batch_size / (devices * config.accumulation_steps))
+    axes = sharding.mesh_sizes(devices, data=data, fsdp=fsdp)
+    mesh = AbstractMesh(tuple(axes.values()), tuple(axes))
+    state = jax.eval_shape(functools.partial(create_train_state, model), jax.random.key(0))
+    pairs = math.ceil(batch_size / (devices * model.accumulation_steps))
     kept = sum(_KEPT[size.name] * size.total.activation_bytes for size in sizes)
     return StepSize(
-        mesh,
+        axes,
         pairs,
-        flops=2 * sum(_PASSES[size.name] * size.total.multiply_adds for size in sizes),
-        state_bytes=sharding.bytes_per_device(state, shardings),
+        flops=_pair_flops(model, mesh, state, pairs * devices * model.accumulation_steps),
+        state_bytes=sharding.bytes_per_device(state, sharding.state_shardings(mesh, state)),
         activation_bytes=kept * pairs // batch,
     )
 
 
+def _pair_flops(model: TrainingModel, mesh: AbstractMesh, state: Any, batch_size: int) -> float:
+    """FLOP of the traced step by its pairs: those of the kernels' norms are shared by all pairs."""
+    size = model.generator.size
+    picture = jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)
+    batch = dict.fromkeys(('source', 'target', 'boundary_map'), picture)
+    batch['same_image'] = jax.ShapeDtypeStruct((batch_size,), jnp.bool_)
+    step = jit_train_step(model, mesh, sharding.state_shardings(mesh, state))
+    traced = step.trace(state, _abstract(model.identity_encoder.params), batch)
+    return program_flops(traced.jaxpr.jaxpr) / batch_size
+
+
 def bundle_sizes(path: Path, *, batch: int = 1) -> list[NetworkSize]:
-    """Sizes of a bundle's generator and identity encoder; arguments as in `config_sizes`.
+    """Sizes of a bundle's generator and identity encoder; arguments as in `model_sizes`.
 
     Raises:
       UserError: the file is no bundle.
@@ -317,7 +328,7 @@ def _generator_size(generator: Generator, encoder: IdentityEncoder, batch: int) 
 
 def _encoder_size(encoder: IdentityEncoder, batch: int) -> NetworkSize:
     """The encoder is frozen: only its picture gets a gradient."""
-    params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), encoder.params)
+    params = _abstract(encoder.params)
     inputs = (_picture(ARCFACE_SIZE),)
     return network_size(
         'identity_encoder', encoder.embed, params, inputs, batch=batch, with_respect_to=(1,)
@@ -326,6 +337,10 @@ def _encoder_size(encoder: IdentityEncoder, batch: int) -> NetworkSize:
 
 def _picture(size: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+
+
+def _abstract(arrays: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
 
 
 def _abstract_params(module: Any, *inputs: Any) -> Any:
@@ -361,8 +376,8 @@ def _multiply_adds(jaxpr: core.Jaxpr, stages: _Stages) -> Counter[str]:
     counts: Counter[str] = Counter()
     for scope, equation in _equations(jaxpr):
         stage = stages.find(scope)
-        if stage and equation.primitive.name in _PRODUCTS:
-            counts[stage] += _products(equation, padding=True)
+        if stage:
+            counts[stage] += multiply_adds(equation)
     return counts
 
 
@@ -440,17 +455,13 @@ def _equations(jaxpr: core.Jaxpr, scope: str = '') -> Iterator[tuple[str, core.J
             yield inner, equation
 
 
-def _products(equation: core.JaxprEqn, *, padding: bool) -> int:
-    """Multiply-adds of a convolution or matrix product, with or without products with padding."""
-    (left, right), out = _arrays(equation)
-    numbers = equation.params['dimension_numbers']
+def _multiply_adds_inside(equation: core.JaxprEqn) -> int:
+    """Of a convolution or matrix product, without products with padding."""
     if equation.primitive.name == 'dot_general':
-        (contracted, _), _ = numbers
-        return out.size * math.prod(left.shape[axis] for axis in contracted)
-    # Kernels are as deep as a group's inputs.
-    depth = right.shape[numbers.rhs_spec[1]]
-    if padding:
-        return out.size * depth * math.prod(right.shape[axis] for axis in numbers.rhs_spec[2:])
+        return multiply_adds(equation)
+    (_, kernel), out = _arrays(equation)
+    numbers = equation.params['dimension_numbers']
+    depth = kernel.shape[numbers.rhs_spec[1]]
     images_and_features = math.prod(out.shape[axis] for axis in numbers.out_spec[:2])
     return images_and_features * depth * math.prod(_taps_inside(equation))
 
@@ -472,7 +483,7 @@ def _xla_flops(equation: core.JaxprEqn) -> int:
     """What XLA's cost analysis calls flops."""
     name = equation.primitive.name
     if name in _PRODUCTS:
-        return 2 * _products(equation, padding=False)
+        return 2 * _multiply_adds_inside(equation)
     if name in _TRANSCENDENTAL | _MOVES:
         return 0
     operands, out = _arrays(equation)

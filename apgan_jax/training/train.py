@@ -18,9 +18,10 @@ from apgan_jax.data.records import RecordDataset
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.training import checkpointing, experiment, sharding
+from apgan_jax.training.flops import program_flops
 from apgan_jax.training.preemption import PreemptedError, StopRequest
-from apgan_jax.training.progress_log import ProgressLog, program_flops
-from apgan_jax.training.report import read_run
+from apgan_jax.training.progress_log import ProgressLog
+from apgan_jax.training.run_log import read_run
 from apgan_jax.training.train_step import (
     TrainingModel,
     TrainState,
@@ -28,7 +29,7 @@ from apgan_jax.training.train_step import (
     eval_step,
     jit_train_step,
 )
-from apgan_jax.training.validation import HELDOUT, TRAIN_PAIRS, Evaluator, load_pairs
+from apgan_jax.training.validation import HELDOUT, TRAIN_PAIRS, Evaluator
 from apgan_jax.training.warm_start import warm_start
 
 
@@ -76,7 +77,14 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
         manager.close()
         return state
     evaluate = _evaluator(config, model, mesh, dataset)
-    log = ProgressLog(workdir, first, config)
+    log = ProgressLog(
+        workdir,
+        first,
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        peak_tflops=config.watch.peak_tflops,
+        fields=run['config'],
+    )
     step = first
     with contextlib.closing(log), contextlib.closing(manager), StopRequest() as stop:
         if evaluate and overdue:
@@ -168,7 +176,7 @@ def _evaluator(
         return None
     return Evaluator(
         model,
-        load_pairs(config, dataset),
+        experiment.evaluation_pairs(config, dataset),
         mesh=mesh,
         batch_size=config.batch_size,
         num_pictures=config.evaluation.num_pictures,

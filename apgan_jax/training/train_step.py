@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from clu import metrics
 from flax import struct
+from jax.sharding import AbstractMesh, Mesh
 
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.discriminator import MultiScaleDiscriminator, ScaleOutput
@@ -118,7 +119,7 @@ def _empty_embedding(encoder: IdentityEncoder) -> IdentityEmbedding:
     return jax.tree.map(lambda array: jnp.zeros(array.shape, array.dtype), shapes)
 
 
-def jit_train_step(model: TrainingModel, mesh: jax.sharding.Mesh, shardings: TrainState) -> Any:
+def jit_train_step(model: TrainingModel, mesh: Mesh | AbstractMesh, shardings: TrainState) -> Any:
     """`train_step` of a model for a mesh; it gives the old state's memory to the next state.
 
     The next state lies as the old one did: XLA left to itself would choose for every array, and a
@@ -127,7 +128,7 @@ def jit_train_step(model: TrainingModel, mesh: jax.sharding.Mesh, shardings: Tra
 
     Args:
       model: fixed parts.
-      mesh: from `sharding.create_mesh`.
+      mesh: from `sharding.create_mesh`; of an abstract one the step can be traced only.
       shardings: of the state, from `sharding.state_shardings`.
 
     Returns:

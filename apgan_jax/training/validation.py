@@ -1,8 +1,9 @@
 """Evaluation while training: fixed pairs, swapped with the generator's moving average.
 
-The pairs come from `config.evaluation.data_dir`, faces that training does not see, and the numbers
-are then called `heldout/…`. Without that folder they are pairs of the training set, and called so:
-`train_pairs/…`. Everything is measured on the generator's own picture before blending (eq. 13).
+The pairs come from a data set of faces that training does not see (`config.evaluation.data_dir`),
+and the numbers are then called `heldout/…`. Without one they are pairs of the training set, and
+called so: `train_pairs/…`. Everything is measured on the generator's own picture before blending
+(eq. 13).
 """
 
 import contextlib
@@ -15,19 +16,19 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from apgan_jax.data.records import FaceRecord, RecordDataset, show_different_people
 from apgan_jax.data.tfrecord import CorruptRecordError
 from apgan_jax.errors import UserError, first_line
+from apgan_jax.face.alignment import CropSpec
 from apgan_jax.metrics.pose import pose_distance
 from apgan_jax.metrics.ssim import ssim
 from apgan_jax.models.images import image_grid
 from apgan_jax.networks.network import data_folder
 from apgan_jax.networks.pose_estimator import WEIGHTS, PoseEstimator
 from apgan_jax.networks.recognisers import SFaceRecogniser, cosine
-from apgan_jax.training import experiment, sharding
+from apgan_jax.training import sharding
 from apgan_jax.training.train_step import TrainingModel, swap_pairs
 
 HELDOUT, TRAIN_PAIRS = 'heldout', 'train_pairs'
@@ -61,7 +62,7 @@ class EvaluationPairs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class RunEvaluation:
     """What was measured.
 
     Attributes:
@@ -84,27 +85,30 @@ class Evaluation:
         return {k: v for k, v in self.values.items() if k.endswith(('_source', '_target'))}
 
 
-def load_pairs(config: ConfigDict, training: RecordDataset) -> EvaluationPairs:
-    """The pairs that a config asks for.
+def load_pairs(
+    training: RecordDataset, *, folder: str, count: int, crop_spec: CropSpec
+) -> EvaluationPairs:
+    """The pairs that a run evaluates on.
 
     Args:
-      config: see configs/default.py.
       training: the data set that training reads.
+      folder: of the data set to take the pairs from; '': `training`.
+      count: pairs at most.
+      crop_spec: that training wants.
 
     Raises:
-      UserError: the data set of `config.evaluation.data_dir` is missing, is cropped otherwise than
-        the config wants, or holds only one person.
+      UserError: the data set of `folder` is missing, is cropped otherwise than training wants, or
+        holds only one person.
     """
-    folder = config.evaluation.data_dir
     if not folder:
-        return choose_pairs(training, config.evaluation.num_pairs, name=TRAIN_PAIRS)
+        return choose_pairs(training, count, name=TRAIN_PAIRS)
     dataset = RecordDataset(Path(folder), 'train')
-    experiment.crop_spec(config).require_equal(
+    crop_spec.require_equal(
         dataset.crop_spec, here='the config', there=f'config.evaluation.data_dir={folder}'
     )
     seen = Path(folder).resolve() == training.data_dir.resolve()
     name = TRAIN_PAIRS if seen else HELDOUT
-    return choose_pairs(dataset, config.evaluation.num_pairs, name=name)
+    return choose_pairs(dataset, count, name=name)
 
 
 def choose_pairs(dataset: RecordDataset, count: int, *, name: str) -> EvaluationPairs:
@@ -145,7 +149,7 @@ def choose_pairs(dataset: RecordDataset, count: int, *, name: str) -> Evaluation
     )
 
 
-class _Face(NamedTuple):
+class _DecodedFace(NamedTuple):
     image: np.ndarray
     boundary_map: np.ndarray
     landmarks: np.ndarray
@@ -153,7 +157,7 @@ class _Face(NamedTuple):
     file_name: str
 
 
-def _readable(dataset: RecordDataset, numbers: np.ndarray) -> Iterator[_Face]:
+def _readable(dataset: RecordDataset, numbers: np.ndarray) -> Iterator[_DecodedFace]:
     shape = (dataset.crop_spec.size, dataset.crop_spec.size, 3)
     for number in numbers:
         # Training counts and names damaged records; here another one does as well.
@@ -162,7 +166,7 @@ def _readable(dataset: RecordDataset, numbers: np.ndarray) -> Iterator[_Face]:
             image, boundary_map = np.empty((2, *shape), np.uint8)
             face.decode_image(image)
             face.decode_boundary_map(boundary_map)
-            yield _Face(image, boundary_map, face.landmarks, face.identity, face.file_name)
+            yield _DecodedFace(image, boundary_map, face.landmarks, face.identity, face.file_name)
 
 
 class Evaluator:
@@ -205,7 +209,7 @@ class Evaluator:
     def _measures(self) -> dict[str, Measure]:
         return host_measures(self.pairs)
 
-    def __call__(self, state: Any, encoder_params: Any) -> Evaluation:
+    def __call__(self, state: Any, encoder_params: Any) -> RunEvaluation:
         """Evaluates a `TrainState`; every process must call it, the first one has all values."""
         outputs = [
             self._swap(state.generator_ema_params, state.generator_spectral, encoder_params, batch)
@@ -219,7 +223,7 @@ class Evaluator:
         swapped = values.pop('swapped')
         if jax.process_index() == 0:
             values |= measure_all(self._measures, swapped)
-        return Evaluation(self.pairs.name, values, self._draw(swapped))
+        return RunEvaluation(self.pairs.name, values, self._draw(swapped))
 
     def _draw(self, swapped: np.ndarray) -> np.ndarray:
         pairs = self.pairs

@@ -1,31 +1,22 @@
 """The page of a run: made of event files with known contents, and of four steps of training."""
 
 import base64
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from tensorboardX import SummaryWriter
 
 from apgan_jax import cli
 from apgan_jax.errors import UserError
 from apgan_jax.files.image_files import decode_image
 from apgan_jax.reports import charts
 from apgan_jax.training import report
+from apgan_jax.training.run_log import read_run
 from apgan_jax.training.train import train_and_evaluate
 from configs import tiny
-
-
-def session(workdir, first_step, values, *, name='', texts=()):
-    """Writes one event file: scalars {(tag, step): value}, texts of (tag, step, text)."""
-    writer = SummaryWriter(
-        str(workdir / 'tensorboard'), purge_step=first_step, filename_suffix=name
-    )
-    for (tag, step), value in values.items():
-        writer.add_scalar(tag, value, step)
-    for tag, step, text in texts:
-        writer.add_text(tag, text, step)
-    writer.close()
+from support.event_files import write_session
+from support.processes import ROOT
 
 
 def figures(page):
@@ -35,25 +26,6 @@ def figures(page):
         lines = [x for x in ElementTree.fromstring(svg) if x.tag in ('polyline', 'circle')]
         found[title] = len(lines)
     return found
-
-
-def test_the_later_session_holds_and_drops_what_is_after_its_start(tmp_path):
-    session(tmp_path, 1, {('train/style', step): 1.0 for step in (10, 20, 30, 40)}, name='.1')
-    session(tmp_path, 21, {('train/style', step): 2.0 for step in (30,)}, name='.2')
-    log = report.read_run(tmp_path)
-    assert log.scalars['train/style'] == {10: 1.0, 20: 1.0, 30: 2.0}
-    assert (log.sessions, log.last_step) == (2, 30)
-
-
-def test_a_record_that_is_being_written_ends_the_file(tmp_path):
-    session(tmp_path, 1, {('train/style', step): float(step) for step in (1, 2, 3)})
-    (path,) = (tmp_path / 'tensorboard').iterdir()
-    data = path.read_bytes()
-    for cut in (1, 20, 30):
-        path.write_bytes(data[:-cut])
-        assert report.read_run(tmp_path).scalars['train/style'] == {1: 1.0, 2: 2.0}
-    path.write_bytes(data[:5])
-    report.render(report.read_run(tmp_path), title='nothing yet')
 
 
 @pytest.mark.parametrize(
@@ -90,8 +62,8 @@ def test_charts_warnings_and_config_are_on_the_page(tmp_path):
     }
     values['train/occlusion', 2] = float('nan')
     texts = [('warnings/copies_target', 2, 'look <here>'), ('config', 1, '{"num_steps": 2000}')]
-    session(tmp_path, 1, values, texts=texts)
-    page = report.render(report.read_run(tmp_path), title='a & b')
+    write_session(tmp_path, 1, values, texts=texts)
+    page = report.render(read_run(tmp_path), title='a & b')
     assert figures(page) == {'cos': 2, 'style': 1, 'ssim': 1}
     assert '<b>copies target</b><br>look &lt;here&gt;' in page
     assert 'step 2 of 2,000' in page
@@ -102,7 +74,7 @@ def test_charts_warnings_and_config_are_on_the_page(tmp_path):
 def test_no_run_and_no_page_are_refused_in_one_line(tmp_path, capsys):
     assert cli.main(['report', str(tmp_path)]) == 1
     assert re.fullmatch(r'apgan report: .*holds no tensorboard/ files.*\n', capsys.readouterr().err)
-    session(tmp_path, 1, {('train/style', 1): 1.0})
+    write_session(tmp_path, 1, {('train/style', 1): 1.0})
     with pytest.raises(UserError, match=r'must end in \.html'):
         report.write_report(tmp_path, tmp_path / 'model.safetensors')
     with pytest.raises(UserError, match='no such folder'):
@@ -125,12 +97,11 @@ def workdir(built_dataset, tmp_path_factory):
 
 
 def test_training_writes_scalars_pictures_and_histograms(workdir):
-    log = report.read_run(workdir)
+    log = read_run(workdir)
     assert set(log.scalars['train/style']) == {1, 2, 3, 4}
     # The first step compiles: it has no speed.
     assert set(log.scalars['speed/data_wait_share']) == {2, 3, 4}
     assert all(0 <= share <= 1 for share in log.scalars['speed/data_wait_share'].values())
-    assert all(value > 0 for value in log.scalars['speed/gflops_per_second'].values())
     for name in ('encoder_source', 'encoder_target', 'ssim'):
         assert set(log.scalars[f'train_pairs/{name}']) == {2, 4}
     assert all(-1 <= v <= 1 for v in log.scalars['train_pairs/encoder_target'].values())
@@ -139,6 +110,15 @@ def test_training_writes_scalars_pictures_and_histograms(workdir):
     assert list(log.pictures) == ['train_pairs/pictures']
     for encoded in log.pictures['train_pairs/pictures'].values():
         assert decode_image(encoded).shape == (3 * 64, 4 * 64, 3)
+
+
+def test_info_and_the_log_count_the_same_operations(workdir, capsys):
+    assert cli.main(['info', '--config', str(ROOT / 'configs' / 'tiny.py')]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])['train_step']['gflop_per_pair']
+    scalars = read_run(workdir).scalars
+    for step, speed in scalars['speed/gflops_per_second'].items():
+        pairs = scalars['speed/examples_per_second'][step]
+        assert speed / pairs == pytest.approx(said, abs=0.005)
 
 
 def test_the_page_of_a_training_run_needs_nothing_else(workdir, capsys):

@@ -19,8 +19,8 @@ from apgan_jax.evaluation.of_checkpoint import evaluate_run
 from apgan_jax.face import boundary
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.training import report
 from apgan_jax.training.losses import LossWeights
+from apgan_jax.training.run_log import read_run
 from apgan_jax.training.train import train_and_evaluate
 from apgan_jax.training.train_step import train_step
 from benchmarks import gradient_norms
@@ -183,7 +183,7 @@ def test_a_finished_run_is_left_alone(run, built_dataset):
 def test_an_evaluation_that_a_kill_took_is_done_by_the_next_start(run, built_dataset, tmp_path):
     shutil.copytree(run[0] / 'checkpoints', tmp_path / 'checkpoints')
     train_and_evaluate(tiny_config(built_dataset.folder), tmp_path)
-    assert report.read_run(tmp_path).scalars['train_pairs/ssim'].keys() == {4}
+    assert read_run(tmp_path).scalars['train_pairs/ssim'].keys() == {4}
 
 
 def test_the_checkpoint_of_a_run_is_evaluated(run, capsys):
@@ -195,7 +195,7 @@ def test_the_checkpoint_of_a_run_is_evaluated(run, capsys):
     assert row['pairs'] == ssim['counts'][0] > 0
     assert '| SSIM ↑ |' in (run[0] / 'evaluation.md').read_text()
     # The same pairs, the same weights: what the log says of the last step.
-    logged = report.read_run(run[0]).scalars['train_pairs/ssim']
+    logged = read_run(run[0]).scalars['train_pairs/ssim']
     assert row['ssim'] == pytest.approx(logged[max(logged)], abs=0.02)
 
 

@@ -1,0 +1,52 @@
+"""What becomes of a config's fields, those of a checkpoint included."""
+
+import pytest
+
+from apgan_jax.data.pipeline import open_dataset
+from apgan_jax.errors import UserError
+from apgan_jax.training import experiment
+from configs import lite128, tiny
+from support.faces import make_records, write_dataset
+
+
+@pytest.mark.parametrize(
+    'name, value, rule',
+    [
+        ('dtype', 'float16', r'must be one of float32, bfloat16'),
+        ('loss.adversarial_kind', 'l3', r'must be one of bce, hinge, lsgan'),
+        ('size', 72, r'must be divisible by 16 for the 5 stages'),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused(name, value, rule):
+    config = tiny.get_config()
+    config.update_from_flattened_dict({name: value})
+    with pytest.raises(UserError, match=rf'config\.{name}={value!r}: {rule}'):
+        experiment.build_model(config)
+
+
+def test_weights_and_the_landmark_reader_follow_the_loss():
+    model = experiment.build_model(lite128.get_config())
+    assert (model.weights.identity, model.weights.landmarks) == (30.0, 4.0)
+    assert model.landmark_reader is not None
+    assert experiment.build_model(tiny.get_config()).landmark_reader is None
+
+
+def test_pairs_of_a_run_are_those_that_it_evaluated_on(tmp_path):
+    folder = write_dataset(tmp_path / 'data', make_records(6, str))
+    config = tiny.get_config()
+    config.size, config.data_dir, config.evaluation.num_pairs = 16, str(folder), 4
+    pairs = experiment.evaluation_pairs(config, open_dataset(folder))
+    again = experiment.pairs_of_run(config.to_dict())
+    assert (pairs.name, len(pairs)) == ('train_pairs', 4)
+    assert again.name == 'train_pairs'
+    assert (again.source == pairs.source).all()
+
+
+def test_what_is_exported_is_float32_and_may_be_from_before_a_field():
+    config = tiny.get_config()
+    config.dtype = 'bfloat16'
+    fields = config.to_dict()
+    del fields['identity_encoder_path']
+    parts = experiment.exported_parts(fields)
+    assert parts.generator == experiment.build_generator(tiny.get_config())
+    assert (parts.identity_encoder.kind, parts.batch_size) == ('mobilefacenet', 8)
