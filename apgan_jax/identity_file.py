@@ -1,4 +1,4 @@
-"""Saved identities: the numbers of a source, without any photo (DESIGN 8)."""
+"""Saved identities: the numbers of a source, without any photo."""
 
 from pathlib import Path
 

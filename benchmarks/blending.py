@@ -18,16 +18,12 @@ from tqdm import tqdm
 
 from apgan_jax.bundle import SHIPPED_BUNDLE, load_bundle
 from apgan_jax.errors import UserError
-from apgan_jax.evaluation.photo_pairs import (
-    Faces,
-    heldout_pairs,
-    read_faces,
-    swap_in_place,
-)
+from apgan_jax.evaluation.photo_pairs import PairedFaces, read_faces, swap_in_place
+from apgan_jax.evaluation.photo_sets import heldout_pairs
 from apgan_jax.face import blending
 from apgan_jax.face.hair import without_hair
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.metrics.identity import SFace
+from apgan_jax.networks.recognisers import SFaceRecogniser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare(
-    swapper: Swapper, faces: Faces, pairs: Sequence[tuple[int, int]]
+    swapper: Swapper, faces: PairedFaces, pairs: Sequence[tuple[int, int]]
 ) -> dict[str, dict[str, float]]:
     """Mean cosines to source and target by how the face was blended; see the module."""
-    sface = SFace()
+    sface = SFaceRecogniser()
     cosines: dict[str, list[tuple[float, float]]] = {}
     for source, target in tqdm(pairs, unit='pair', disable=None):
         face = faces[target]

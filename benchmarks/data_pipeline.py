@@ -168,7 +168,8 @@ def write_demo_records(folder: Path, count: int, size: int) -> Path:
     """A data set of scikit-image's portrait, turned, moved and recoloured `count` times."""
     import skimage.data
 
-    from apgan_jax.data import records
+    from apgan_jax.data.records import CROP_SPEC_KEY, DATASET_NAME
+    from apgan_jax.data.tfrecord import write_tfrecord
     from apgan_jax.face import landmarks
     from apgan_jax.face.aligned import align_face
     from apgan_jax.face.alignment import CropSpec
@@ -179,13 +180,13 @@ def write_demo_records(folder: Path, count: int, size: int) -> Path:
     aligned = align_face(portrait, face.landmarks, spec)
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
-    name = f'{records.DATASET_NAME}-train.tfrecord-00000-of-00001'
-    records.write_tfrecord(
+    name = f'{DATASET_NAME}-train.tfrecord-00000-of-00001'
+    write_tfrecord(
         folder / name, (_variation(aligned, f'{number}.jpg', rng) for number in range(count))
     )
     splits = [{'name': 'train', 'shardLengths': [str(count)]}]
     (folder / 'dataset_info.json').write_text(json.dumps({'splits': splits}))
-    metadata = {records.CROP_SPEC_KEY: spec.to_dict()}
+    metadata = {CROP_SPEC_KEY: spec.to_dict()}
     (folder / 'metadata.json').write_text(json.dumps(metadata))
     return folder
 
@@ -193,8 +194,9 @@ def write_demo_records(folder: Path, count: int, size: int) -> Path:
 def _variation(aligned, file_name: str, rng: np.random.Generator) -> bytes:
     import cv2
 
-    from apgan_jax.data import png, records
+    from apgan_jax.data import png
     from apgan_jax.data.augmentation import change_colours
+    from apgan_jax.data.example import serialise_example
     from apgan_jax.face import boundary, landmarks
     from apgan_jax.files.image_files import encode_image
 
@@ -206,10 +208,10 @@ def _variation(aligned, file_name: str, rng: np.random.Generator) -> bytes:
         aligned.crop, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
     )
     crop = change_colours(crop, *rng.uniform(0.7, 1.3, 3))
-    return records.serialise_example(
+    return serialise_example(
         {
             'image': encode_image(crop, '.jpg'),
-            'boundary_map': png.encode(boundary.draw_boundary_map(points, size)),
+            'boundary_map': png.encode_map(boundary.draw_boundary_map(points, size)),
             'landmarks': points,
             'five_points': landmarks.five_points(points).astype(np.float32),
             'crop_from_frame': aligned.crop_from_frame.astype(np.float32),

@@ -24,15 +24,15 @@ from tqdm import tqdm
 
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation.photo_pairs import (
-    Faces,
+    PairedFaces,
     galleries_of,
-    heldout_pairs,
     pair_in_place,
     read_faces,
 )
+from apgan_jax.evaluation.photo_sets import heldout_pairs
 from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.metrics.metric import SeenFace
+from apgan_jax.face.face_pair import SeenFace
 
 BLURS = (0.5, 1.0, 2.0)
 # The rows that say something of each kind of picture, by the beginning of their keys.
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def limits(faces: Faces) -> dict[str, dict[str, float]]:
+def limits(faces: PairedFaces) -> dict[str, dict[str, float]]:
     """Means over the pairs by kind of picture and row; see the module."""
     suite = build_suite()
     galleries = galleries_of(faces, suite.recognisers)
@@ -79,7 +79,7 @@ def limits(faces: Faces) -> dict[str, dict[str, float]]:
     }
 
 
-def _pictures(faces: Faces, source: int, target: int) -> Iterator[tuple[str, np.ndarray]]:
+def _pictures(faces: PairedFaces, source: int, target: int) -> Iterator[tuple[str, np.ndarray]]:
     yield 'source', faces[source].crop
     _, *others = faces.of_person(source)
     if others:

@@ -21,16 +21,13 @@ from tqdm import tqdm
 
 from apgan_jax.bundle import SHIPPED_BUNDLE, load_bundle
 from apgan_jax.errors import UserError
-from apgan_jax.evaluation.photo_pairs import (
-    Faces,
-    heldout_pairs,
-    read_faces,
-    swap_in_place,
-)
+from apgan_jax.evaluation.photo_pairs import PairedFaces, read_faces, swap_in_place
+from apgan_jax.evaluation.photo_sets import heldout_pairs
+from apgan_jax.face.face_pair import SeenFace
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.metrics.metric import SeenFace
-from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator, euler_angles, pose_distance
+from apgan_jax.metrics.pose import pose_distance
 from apgan_jax.networks.network import data_folder
+from apgan_jax.networks.pose_estimator import WEIGHTS, PoseEstimator
 
 _QUANTILES = (0.25, 0.5, 0.75, 0.9)
 _BANDS = (0, 10, 20, 30, 90)
@@ -55,12 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def angles_of(
-    faces: Faces, swapper: Swapper, estimator: PoseEstimator
+    faces: PairedFaces, swapper: Swapper, estimator: PoseEstimator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Yaw, pitch and roll of the targets and of the swapped faces, degrees, each (pairs, 3)."""
 
     def angles(face: SeenFace) -> np.ndarray:
-        return euler_angles(estimator.of_face(face).pose[:, :3])
+        return estimator.of_face(face).angles
 
     targets, swapped = [], []
     for source, target in tqdm(faces.pairs, unit='pair', disable=None):

@@ -184,7 +184,7 @@ def _stages(clip: Path, bundle: Path, folder: Path, count: int) -> dict[str, flo
     with VideoReader(clip) as reader, FaceTracker(embed=job.embed) as tracker:
         frames = run('decode', lambda: list(itertools.islice(reader.frames(), count)))
         tracked = run('find', lambda: list(tracker.track(iter(frames))))
-        stage = job.begin().frame_swapper
+        stage = job.begin()
         list(stage.run(tracked[:16]))
         swapped = run('generate', lambda: list(stage.run(tracked)))
         writer = VideoWriter(folder / 'stages.mp4', reader)

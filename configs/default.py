@@ -6,26 +6,31 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """The full model of the paper at 128 px, without a data set."""
     config = ConfigDict()
+    # Decides the initial weights, and the data's order, pairs, mirroring and jitter.
     config.seed = 0
     # A folder that `python -m data_prep.build` wrote.
     config.data_dir = ''
     # Height and width of the crops, pixels; the data set must have it too.
     config.size = 128
-    # Over all devices and processes.
+    # Pairs a step, over all devices and processes.
     config.batch_size = 16
     # Parts that a batch goes through the networks in, one after the other, to need less memory.
     config.accumulation_steps = 1
+    # Steps of the whole run.
     config.num_steps = 100_000
     # 'float32' or 'bfloat16', of the two networks' layers; parameters, gradients, statistics and
     # losses are float32 always.
     config.dtype = 'float32'
 
+    # The U-Net of paper III-A, fig. 2.
     config.generator = ConfigDict()
     # Channels from full resolution down, halving the resolution each time.
     config.generator.widths = (16, 32, 64, 128, 256, 256)
-    # Decoder stages by resolution, pixels (paper IV-A).
+    # Resolutions of the decoder's stages with an ID block, pixels (paper IV-A).
     config.generator.id_resolutions = (4, 8, 16, 32, 64)
+    # Resolutions of the stages with a PE block.
     config.generator.pe_resolutions = (64, 128)
+    # Resolutions of the stages that see the encoder's features.
     config.generator.skip_resolutions = (4, 8, 16, 32, 64, 128)
     # Hidden channels of the PE blocks' modulation.
     config.generator.pe_hidden = 16
@@ -34,9 +39,13 @@ def get_config() -> ConfigDict:
     # False: AdaIN instead of AdaLIN.
     config.generator.use_layer_norm = True
 
+    # The multi-scale PE-aware one of paper III-B.
     config.discriminator = ConfigDict()
+    # Channels of its first stage; they double from stage to stage.
     config.discriminator.width = 32
+    # Stages before the logits.
     config.discriminator.depth = 4
+    # Equal discriminators, on the picture at full, half, quarter … size.
     config.discriminator.num_scales = 3
     # Not in the paper: what keeps spectrally normalised layers from fading, see the module.
     config.discriminator.activation_gain = 2.0
@@ -48,14 +57,19 @@ def get_config() -> ConfigDict:
     # A file that data_prep.port_arcface wrote; '': the shipped one (mobilefacenet only).
     config.identity_encoder_path = ''
 
+    # Paper III-C.
     config.loss = ConfigDict()
     # 'bce', 'hinge' or 'lsgan'.
     config.loss.adversarial_kind = 'bce'
-    # Eq. 11.
+    # Eq. 11's weight of the adversarial term, eqs. 4-5.
     config.loss.adversarial_weight = 2.0
+    # Of the identity term, eq. 6.
     config.loss.identity_weight = 10.0
+    # Of the reconstruction term, eq. 7.
     config.loss.reconstruction_weight = 10.0
+    # Of the occlusion term, eq. 8.
     config.loss.occlusion_weight = 1.0
+    # Of the style term, eq. 9.
     config.loss.style_weight = 3.0
     # lambda_1 of eq. 7.
     config.loss.different_reconstruction_weight = 0.1
@@ -65,69 +79,91 @@ def get_config() -> ConfigDict:
     # A file that data_prep.train_landmark_reader wrote; '': the shipped one.
     config.loss.landmark_reader_path = ''
 
+    # Adam for both networks.
     config.optimizer = ConfigDict()
+    # Between warm-up and decay.
     config.optimizer.generator_learning_rate = 1e-4
+    # Between warm-up and decay.
     config.optimizer.discriminator_learning_rate = 4e-4
+    # Adam's decay of the first moment; the paper's.
     config.optimizer.beta1 = 0.0
-    # The paper prints 0, which makes Adam a sign method.
+    # Of the second moment. The paper prints 0, which makes Adam a sign method.
     config.optimizer.beta2 = 0.999
+    # Steps in which learning rates rise from 0; 0: none.
     config.optimizer.warmup_steps = 0
     # Steps of the final cosine decay to 0; 0: none.
     config.optimizer.decay_steps = 0
+    # Of the generator's moving average, which is what is evaluated and exported.
     config.optimizer.ema_decay = 0.999
 
+    # Which pairs there are, and how they are read.
     config.data = ConfigDict()
-    # Parts of the pairs whose source is the target's photo, and another photo of the same person;
-    # the others show different people, as far as there are labels.
+    # Part of the pairs whose source is the target's photo.
     config.data.same_image_share = 0.2
+    # Part of the pairs whose source is another photo of the same person; the others show different
+    # people, as far as there are labels.
     config.data.same_identity_share = 0.0
-    # Source and target at random, each for itself.
+    # Whether source and target are mirrored at random, each for itself.
     config.data.mirror = True
-    # How far a source is changed at most, to both sides; 0: not at all. Brightness, contrast,
-    # saturation and scale are relative, rotation is in degrees, shift a part of the size.
+    # How far a source is changed at most, to both sides; 0: not at all.
     config.data.source_jitter = ConfigDict()
+    # Of the values' factor, relative.
     config.data.source_jitter.brightness = 0.0
+    # Of the distance from the picture's mean luma, relative.
     config.data.source_jitter.contrast = 0.0
+    # Of the distance from grey, relative.
     config.data.source_jitter.saturation = 0.0
+    # About the picture's centre, degrees.
     config.data.source_jitter.rotation = 0.0
+    # Of the size, relative.
     config.data.source_jitter.scale = 0.0
+    # In each direction, a part of the picture's size.
     config.data.source_jitter.shift = 0.0
     # Corrupt records are skipped; more than this part of those read stops the run.
     config.data.max_corrupt_share = 0.01
+    # Threads that read and decode, in each process.
     config.data.num_threads = 1
-    # Pairs held ready.
+    # Pairs held ready, rounded up to batches.
     config.data.prefetch = 64
 
+    # How devices share the work; the product of both is their number.
     config.mesh = ConfigDict()
-    # -1: what is left of the devices.
+    # Ways that a batch is split; -1: what is left of the devices.
     config.mesh.data = -1
+    # Ways that the batch and the state are split.
     config.mesh.fsdp = 1
 
-    # For several processes where JAX does not recognise the cluster: host:port of process 0, how
-    # many, and which one this is. Cloud TPU, GKE, SLURM and Open MPI need none of them.
+    # For several processes where JAX does not recognise the cluster. Cloud TPU, GKE, SLURM and Open
+    # MPI need none of them.
     config.distributed = ConfigDict()
+    # host:port of process 0; '': left to the cluster's environment.
     config.distributed.coordinator_address = ''
+    # How many processes there are; 0: left to the environment.
     config.distributed.num_processes = 0
+    # Number of this process, from 0; -1: left to the environment.
     config.distributed.process_id = -1
 
     # A bundle whose weights a new run starts from; '': random ones. See
     # apgan_jax/training/warm_start.py.
     config.init_from = ''
-    # And the discriminator's; '': NAME.discriminator.safetensors beside it, if there; 'none': anew.
+    # The discriminator's file; '': NAME.discriminator.safetensors beside the bundle, if there;
+    # 'none': random weights.
     config.init_discriminator_from = ''
 
+    # While training goes on.
     config.evaluation = ConfigDict()
     # Steps between evaluations with the averaged weights, pictures included; 0: none.
     config.evaluation.every = 1_000
     # A data set of people that training does not see; '': fixed pairs of data_dir, called so.
     config.evaluation.data_dir = ''
-    # Of different people, always the same ones.
+    # Pairs of different people, always the same ones.
     config.evaluation.num_pairs = 64
-    # Of them drawn.
+    # Of those pairs, how many are drawn.
     config.evaluation.num_pictures = 8
 
+    # What the log's speed is compared with.
     config.watch = ConfigDict()
-    # Of one device, that utilisation is a share of; 0: the known ones' own, none on a CPU.
+    # Of one device, which utilisation is a share of; 0: the known ones' own, none on a CPU.
     config.watch.peak_tflops = 0.0
 
     # Steps between log lines.

@@ -85,7 +85,7 @@ def make_features(
     aligned = align_face(photo, face.landmarks, spec)
     return {
         'image': encode_image(aligned.crop, '.jpg'),
-        'boundary_map': png.encode(aligned.boundary_map),
+        'boundary_map': png.encode_map(aligned.boundary_map),
         'landmarks': aligned.landmarks,
         'five_points': landmarks.five_points(aligned.landmarks),
         'crop_from_frame': aligned.crop_from_frame.astype(np.float32),

@@ -26,15 +26,15 @@ from apgan_jax.data.records import FaceRecord, RecordDataset
 from apgan_jax.errors import UserError
 from apgan_jax.identity_file import save_identity
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.metrics.identity import SFace
 from apgan_jax.models.identity import IdentityEmbedding, IdentityEncoder
+from apgan_jax.networks.recognisers import SFaceRecogniser
 
 _BATCH = 32
 _STARTS = 20
 _MOST_ALIKE = 0.3
 
 
-class Faces(NamedTuple):
+class EmbeddedFaces(NamedTuple):
     """Faces by both networks.
 
     Attributes:
@@ -48,7 +48,7 @@ class Faces(NamedTuple):
     names: list[str]
 
 
-def embed_faces(data_dir: Path, prefix: str, swapper: Swapper) -> Faces:
+def embed_faces(data_dir: Path, prefix: str, swapper: Swapper) -> EmbeddedFaces:
     """Embeds the records whose photo's name begins with `prefix`.
 
     Raises:
@@ -58,7 +58,7 @@ def embed_faces(data_dir: Path, prefix: str, swapper: Swapper) -> Faces:
     found = [record for record in records if record.file_name.startswith(prefix)]
     if not found:
         raise UserError(f'--prefix {prefix}: no record of {data_dir} begins so')
-    sface = SFace()
+    sface = SFaceRecogniser()
     parts, vectors = [], []
     for crops in _batches(found):
         parts.append(jax.device_get(swapper.embed(crops)))
@@ -66,7 +66,7 @@ def embed_faces(data_dir: Path, prefix: str, swapper: Swapper) -> Faces:
     count = len(found)
     embeddings = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *parts)
     names = [record.file_name for record in found]
-    return Faces(embeddings, np.concatenate(vectors)[:count], names)
+    return EmbeddedFaces(embeddings, np.concatenate(vectors)[:count], names)
 
 
 def _batches(found: Sequence[FaceRecord]) -> Iterator[np.ndarray]:
@@ -134,7 +134,7 @@ def _chain(apart: np.ndarray, candidates: np.ndarray, start: int, most_alike: fl
 
 
 def write_bank(
-    faces: Faces, output: Path, encoder: IdentityEncoder, *, count: int, size: int
+    faces: EmbeddedFaces, output: Path, encoder: IdentityEncoder, *, count: int, size: int
 ) -> str:
     """Writes the identities.
 

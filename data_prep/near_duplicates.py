@@ -118,10 +118,10 @@ def is_same(one: FacePrint, other: FacePrint) -> bool:
         return False
     is_one_person = one.identity != '' and one.identity == other.identity
     required = SAME_PHOTO_OF_A_PERSON if is_one_person else SAME_PHOTO
-    return correlation(one.thumbnail, other.thumbnail) > required
+    return thumbnail_correlation(one.thumbnail, other.thumbnail) > required
 
 
-def correlation(one: bytes, other: bytes) -> float:
+def thumbnail_correlation(one: bytes, other: bytes) -> float:
     """Of the grey values of two thumbnails, -1 to 1; 1 for two that are both flat."""
     x, y = (np.frombuffer(each, np.uint8).astype(np.float32) for each in (one, other))
     x, y = x - x.mean(), y - y.mean()

@@ -15,7 +15,6 @@ dict has none to compare with.
 import argparse
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,6 +27,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from apgan_jax.errors import UserError
+from apgan_jax.files.atomic import whole_file
 from apgan_jax.files.torch_files import load_state_dict
 from apgan_jax.models.identity import KINDS, identity_module, params_from_flat
 from apgan_jax.models.identity.iresnet import DEPTHS
@@ -35,7 +35,7 @@ from apgan_jax.models.images import ARCFACE_SIZE
 from apgan_jax.networks.network import OnnxNetwork
 from data_prep.port import onnx_graph, state_dict, tflite
 from data_prep.port.architectures import iresnet_layers, sface_layers
-from data_prep.port.layers import ExpectedLayer, differences, flax_tensors
+from data_prep.port.layers import ExpectedLayer, flax_tensors, layer_differences
 
 MAX_DIFFERENCE = 1e-4  # of any entry of the normalised embedding
 
@@ -163,8 +163,8 @@ def _read_tflite(source: Path) -> Original:
 def _read_onnx(
     source: Path, expected: Sequence[ExpectedLayer], scale: float = 1.0, offset: float = 0.0
 ) -> Original:
-    layers, unknown = onnx_graph.read_layers(onnx_graph.load_onnx(source))
-    _refuse(source, unknown + differences(layers, expected))
+    layers, unknown = onnx_graph.read_graph(onnx_graph.load_onnx(source))
+    _refuse(source, unknown + layer_differences(layers, expected))
     embed = partial(_onnx_embeddings, OnnxNetwork(source), scale, offset)
     return Original(flax_tensors(layers, expected), 'onnxruntime', embed)
 
@@ -183,8 +183,8 @@ def _read_state_dict(
     expected: Sequence[ExpectedLayer],
 ) -> Original:
     state = state_dict.clean(load(source))
-    _refuse(source, state_dict.differences(state, expected))
-    return Original(flax_tensors(state_dict.read_layers(state, expected), expected))
+    _refuse(source, state_dict.tensor_differences(state, expected))
+    return Original(flax_tensors(state_dict.read_state(state, expected), expected))
 
 
 def _load_safetensors(source: Path) -> dict[str, np.ndarray]:
@@ -202,7 +202,6 @@ def _refuse(source: Path, problems: Sequence[str]) -> None:
 
 
 def _write(output: Path, original: Original, kind: str, source_sha256: str) -> None:
-    """Writes beside `output` and renames, so that the final name never holds half a file."""
     licence, origin = _ORIGINS.get(kind, _UNKNOWN_ORIGIN)
     description = {
         'kind': kind,
@@ -214,10 +213,9 @@ def _write(output: Path, original: Original, kind: str, source_sha256: str) -> N
         description['unchecked'] = 'no runtime runs a state dict'
     # One entry only: safetensors writes several in random order, and the file's sha256 with them.
     metadata = {'identity_encoder': json.dumps(description, sort_keys=True)}
-    partial_output = output.with_name(f'{output.name}.partial')
     try:
-        partial_output.write_bytes(save(original.tensors, metadata))
-        os.replace(partial_output, output)
+        with whole_file(output) as part:
+            part.write_bytes(save(original.tensors, metadata))
     except OSError as error:
         raise UserError(
             f'Cannot write {output} ({error.strerror}): choose another place.'

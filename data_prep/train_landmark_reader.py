@@ -53,7 +53,7 @@ _LEARNING_RATE, _WEIGHT_DECAY = 1e-3, 1e-2
 _HOLE = 10  # px, half the side of a patch that is blanked
 
 
-class Faces(NamedTuple):
+class LabelledFaces(NamedTuple):
     """Pictures and landmarks.
 
     Attributes:
@@ -71,15 +71,15 @@ class Faces(NamedTuple):
         )
 
 
-def read_photos(dataset: RecordDataset) -> Faces:
+def read_photos(dataset: RecordDataset) -> LabelledFaces:
     """All photos of a data set."""
     records = [FaceRecord.parse(data) for data in tqdm(dataset, desc='read', disable=None)]
     inner = _inner_faces(record.decode_image() for record in records)
     landmarks = np.stack([record.landmarks for record in records])
-    return Faces(inner, _in_parts(landmarks, dataset.crop_spec.size))
+    return LabelledFaces(inner, _in_parts(landmarks, dataset.crop_spec.size))
 
 
-def swap_photos(dataset: RecordDataset, swapper: Swapper, count: int, seed: int) -> Faces:
+def swap_photos(dataset: RecordDataset, swapper: Swapper, count: int, seed: int) -> LabelledFaces:
     """Swaps pairs of a data set, and finds the swapped faces' own landmarks.
 
     Args:
@@ -106,14 +106,16 @@ def swap_photos(dataset: RecordDataset, swapper: Swapper, count: int, seed: int)
         raise UserError(
             f'{swapper.bundle.name}: no face in {count} swapped pictures; give a trained bundle'
         )
-    return Faces(_inner_faces(crops), _in_parts(np.stack(landmarks), dataset.crop_spec.size))
+    return LabelledFaces(
+        _inner_faces(crops), _in_parts(np.stack(landmarks), dataset.crop_spec.size)
+    )
 
 
-def mirror(faces: Faces, order: np.ndarray) -> Faces:
+def mirror_faces(faces: LabelledFaces, order: np.ndarray) -> LabelledFaces:
     """The faces seen in a mirror; `order` is from `mirrored_order`."""
     turned, shift = np.array([-1, 1], np.float32), np.array([1, 0], np.float32)
     landmarks = faces.landmarks[:, order] * turned + shift
-    return Faces(faces.inner[:, :, ::-1], landmarks)
+    return LabelledFaces(faces.inner[:, :, ::-1], landmarks)
 
 
 def mirrored_order(landmarks: np.ndarray) -> np.ndarray:
@@ -155,7 +157,12 @@ def coordinates(landmarks: np.ndarray, mean: np.ndarray, components: np.ndarray)
 
 
 def train(
-    faces: Faces, swapped: Faces | None, heldout: Faces, *, steps: int, seed: int
+    faces: LabelledFaces,
+    swapped: LabelledFaces | None,
+    heldout: LabelledFaces,
+    *,
+    steps: int,
+    seed: int,
 ) -> tuple[LandmarkReader, np.ndarray]:
     """Trains a network.
 
@@ -170,7 +177,7 @@ def train(
       (the reader, the share of the variance that it explains of each component in `heldout`).
     """
     order = mirrored_order(faces.landmarks)
-    both = [_join(pool, mirror(pool, order)) for pool in (faces, swapped) if pool is not None]
+    both = [_join(pool, mirror_faces(pool, order)) for pool in (faces, swapped) if pool is not None]
     mean, components = principal_components(both[0].landmarks)
     network = LandmarkNetwork(len(components))
     tx = optax.adamw(optax.cosine_decay_schedule(_LEARNING_RATE, steps), weight_decay=_WEIGHT_DECAY)
@@ -245,8 +252,8 @@ def _train_step(
     return optax.apply_updates(params, updates), optimizer
 
 
-def _join(some: Faces, more: Faces) -> Faces:
-    return Faces(*(np.concatenate(parts) for parts in zip(some, more, strict=True)))
+def _join(some: LabelledFaces, more: LabelledFaces) -> LabelledFaces:
+    return LabelledFaces(*(np.concatenate(parts) for parts in zip(some, more, strict=True)))
 
 
 @jax.jit
@@ -298,7 +305,7 @@ def write_reader(
     return card
 
 
-def _split(faces: Faces) -> tuple[Faces, Faces]:
+def _split(faces: LabelledFaces) -> tuple[LabelledFaces, LabelledFaces]:
     """What is trained on, and what it is judged by."""
     return faces.split(len(faces.inner) - len(faces.inner) // 20)
 

@@ -2,15 +2,20 @@
 
 from pathlib import Path
 
+import cv2
 import jax
+import numpy as np
 import pytest
 
-from apgan_jax.bundle import Bundle, save_bundle
+from apgan_jax.bundle import Bundle, load_bundle, save_bundle
 from apgan_jax.face import landmarks
+from apgan_jax.face.aligned import align_face
+from apgan_jax.identity_file import SHIPPED_IDENTITY, load_identity
+from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models import spectral_norm
 from apgan_jax.training import experiment
 from configs import tiny
-from support.faces import BuiltDataset, build_dataset, portrait, random_state
+from support.faces import BuiltDataset, build_dataset, head, portrait, random_state
 
 
 @pytest.fixture(autouse=True, scope='session')
@@ -79,3 +84,41 @@ def tiny_bundle_file(tiny_bundle, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp('bundle') / 'tiny.safetensors'
     save_bundle(path, tiny_bundle)
     return path
+
+
+@pytest.fixture(scope='session')
+def shipped_swapper() -> Swapper:
+    """The shipped bundle's."""
+    return Swapper(load_bundle(None))
+
+
+@pytest.fixture(scope='session')
+def embed(shipped_swapper):
+    """Of faces in frames, by the shipped encoder."""
+
+    def embed(rgb, landmarks):
+        crop = align_face(rgb, landmarks, shipped_swapper.bundle.crop_spec).crop
+        return np.asarray(shipped_swapper.embed(crop[None]).vector)[0]
+
+    return embed
+
+
+@pytest.fixture(scope='session')
+def stranger(shipped_swapper, image_landmarker) -> np.ndarray:
+    """Somebody else: the head with the demo's synthetic identity."""
+    (face,) = image_landmarker.detect(head())
+    spec = shipped_swapper.bundle.crop_spec
+    aligned = align_face(head(), face.landmarks, spec)
+    identity = load_identity(SHIPPED_IDENTITY, shipped_swapper.bundle.identity_encoder)
+    swapped = shipped_swapper.swap(aligned.crop[None], aligned.boundary_map[None], identity)[0]
+    size = head().shape[1::-1]
+    back = cv2.warpAffine(
+        swapped, aligned.crop_from_frame, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    )
+    inside = cv2.warpAffine(
+        np.ones(swapped.shape[:2], np.uint8),
+        aligned.crop_from_frame,
+        size,
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+    )
+    return np.where(inside[..., None] > 0, back, head())

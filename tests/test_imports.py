@@ -1,10 +1,13 @@
 """Every module imports, and each half of the project without the other half's libraries."""
 
 import ast
+import collections
 import importlib
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,11 @@ def module_names(folder: Path) -> list[str]:
 
 def loaded_after_import(modules: list[str]) -> set[str]:
     """Top-level names in `sys.modules` of a fresh interpreter that has imported `modules`."""
+    return {name.partition('.')[0] for name in modules_after_import(modules)}
+
+
+def modules_after_import(modules: list[str]) -> list[str]:
+    """`sys.modules` of a fresh interpreter that has imported `modules`."""
     code = (
         'import importlib, json, sys\n'
         f'for name in {modules!r}: importlib.import_module(name)\n'
@@ -51,7 +59,7 @@ def loaded_after_import(modules: list[str]) -> set[str]:
         [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    return {name.partition('.')[0] for name in json.loads(result.stdout.splitlines()[-1])}
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize(
@@ -80,6 +88,122 @@ def test_the_face_package_needs_numpy_and_opencv_but_no_jax_and_no_config():
     loaded = loaded_after_import(module_names(ROOT / 'apgan_jax' / 'face'))
     assert {'numpy', 'cv2'} <= loaded
     assert not loaded & {'jax', 'flax', 'ml_collections', 'tensorflow'}
+
+
+@pytest.mark.parametrize('room', ['inference', 'video'])
+def test_whoever_swaps_loads_neither_metrics_nor_evaluation(room):
+    loaded = modules_after_import(module_names(ROOT / 'apgan_jax' / room))
+    forbidden = ('apgan_jax.metrics', 'apgan_jax.evaluation')
+    assert [name for name in loaded if name.startswith(forbidden)] == []
+
+
+@pytest.mark.parametrize('room', ['video', 'provenance'])
+def test_files_are_handled_without_jax_and_without_a_config(room):
+    loaded = loaded_after_import(module_names(ROOT / 'apgan_jax' / room))
+    assert not loaded & {'jax', 'flax', 'ml_collections', 'tensorflow'}
+
+
+# From the bottom up: a room knows of the rows before its own, and of no room beside it.
+ROWS = (
+    {'assets', 'errors', 'runtime'},
+    {'files'},
+    {'face', 'provenance', 'reports'},
+    {'data', 'video'},
+    {'models'},
+    {'bundle', 'identity_file'},
+    {'networks'},
+    {'metrics'},
+    {'inference', 'training'},
+    {'evaluation'},
+    {'cli', 'main'},
+    {'demo'},
+)
+ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """The modules of this project that a module imports anywhere in it, functions included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith('apgan_jax.'))
+        elif isinstance(node, ast.ImportFrom) and node.module == 'apgan_jax':
+            names = (alias.name for alias in node.names)
+            yield from (f'apgan_jax.{name}' for name in names if not name.startswith('__'))
+        elif isinstance(node, ast.ImportFrom) and (node.module or '').startswith('apgan_jax.'):
+            yield node.module or ''
+
+
+def room_of(module: str) -> str:
+    """'apgan_jax.face.alignment' is in 'face'."""
+    return module.split('.')[1]
+
+
+def test_every_room_has_its_row():
+    rooms = {room_of(name) for name in module_names(ROOT / 'apgan_jax') if name != 'apgan_jax'}
+    assert rooms == ROW_OF.keys(), 'put new rooms into ROWS'
+
+
+def imports_that_lead_up(name: str) -> list[str]:
+    """What a module imports from its own row of `ROWS` or from one above, its room apart."""
+    path = ROOT.joinpath(*name.split('.'))
+    path = path / '__init__.py' if path.is_dir() else path.with_suffix('.py')
+    own = room_of(name)
+    others = [other for other in imports_of(path) if room_of(other) != own]
+    return [other for other in others if ROW_OF[room_of(other)] >= ROW_OF[own]]
+
+
+def test_imports_lead_down():
+    names = [name for name in module_names(ROOT / 'apgan_jax') if name != 'apgan_jax']
+    up = {name: found for name in names if (found := imports_that_lead_up(name))}
+    assert not up, f'imports from a row that is not below (see ROWS): {up}'
+
+
+# Names that may be twice, each with its reason.
+SHARED_NAMES = {
+    'main',  # of each command
+}
+
+
+def public_names(path: Path) -> list[str]:
+    """Classes and functions at the top of a module, without those that begin with '_'."""
+    definitions = (ast.FunctionDef, ast.ClassDef)
+    body = ast.parse(path.read_text(encoding='utf-8')).body
+    return [node.name for node in body if isinstance(node, definitions) and node.name[:1] != '_']
+
+
+def test_public_names_are_unique():
+    places = collections.defaultdict(list)
+    for package in ('apgan_jax', 'data_prep'):
+        for path in sorted((ROOT / package).rglob('*.py')):
+            for name in public_names(path):
+                places[name].append(path.relative_to(ROOT).as_posix())
+    twice = {
+        name: found for name, found in places.items() if len(found) > 1 and name not in SHARED_NAMES
+    }
+    assert not twice, f'one name for two things: {twice}'
+
+
+# Of documents that are in no copy of the project, and of Markdown files that may be in none.
+ABSENT_DOCUMENT = re.compile(r'\b(?:FACTS|DESIGN|LAYOUT)\b')
+DOCUMENT = re.compile(r'\b(?:docs/)?[A-Z][A-Z_]+\.md\b|\bdocs/[\w-]+\.md\b')
+
+
+def absent_documents(path: Path) -> list[str]:
+    """What a source file names that whoever has the project cannot read."""
+    text = path.read_text(encoding='utf-8')
+    named = [name for name in DOCUMENT.findall(text) if not (ROOT / name).is_file()]
+    return named + ABSENT_DOCUMENT.findall(text)
+
+
+def test_code_names_no_document_that_is_not_there():
+    folders = ('apgan_jax', 'benchmarks', 'configs', 'data_prep', 'tests')
+    sources = {path for folder in folders for path in (ROOT / folder).rglob('*.py')}
+    found = {
+        path.relative_to(ROOT).as_posix(): absent_documents(path)
+        for path in sorted(sources - {Path(__file__).resolve()})
+    }
+    wrong = {path: names for path, names in found.items() if names}
+    assert not wrong, f'documents that are not there: {wrong}'
 
 
 def reads_a_config(source: str) -> bool:

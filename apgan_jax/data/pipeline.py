@@ -20,12 +20,8 @@ import grain
 import numpy as np
 
 from apgan_jax.data.augmentation import NO_JITTER, SourceJitter
-from apgan_jax.data.records import (
-    CorruptRecordError,
-    FaceRecord,
-    RecordDataset,
-    show_different_people,
-)
+from apgan_jax.data.records import FaceRecord, RecordDataset, show_different_people
+from apgan_jax.data.tfrecord import CorruptRecordError
 from apgan_jax.errors import UserError
 from apgan_jax.face import boundary
 

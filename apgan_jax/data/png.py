@@ -27,14 +27,14 @@ _TAIL = 4 + 12
 _MAX_SIZE = 4096
 
 
-def encode(picture: np.ndarray) -> bytes:
+def encode_map(picture: np.ndarray) -> bytes:
     """Encodes RGB uint8 (h, w, 3) without filters; OpenCV splits what has more than 8 kB then."""
     picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     return cv2.imencode('.png', picture, _UNFILTERED)[1].tobytes()
 
 
-def decode(data: bytes) -> np.ndarray | None:
-    """Decodes what `encode` wrote.
+def decode_map(data: bytes) -> np.ndarray | None:
+    """Decodes what `encode_map` wrote.
 
     Checksums are not looked at: records have their own.
 

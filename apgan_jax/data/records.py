@@ -1,7 +1,6 @@
-"""Records of aligned faces: TFRecord files of tf.train.Example, without TensorFlow.
+"""Records of aligned faces: a data set's folder, its schema, and any record by its number.
 
-`data_prep.build` writes them through TensorFlow Datasets; this module reads them (any record by its
-number, through an offset index and `os.pread`) and knows the schema. A data set is a folder with
+`data_prep.build` writes them through TensorFlow Datasets. A data set is a folder with
 `dataset_info.json`, `features.json`, `metadata.json` (the CropSpec) and the `*.tfrecord-*` shards.
 """
 
@@ -9,20 +8,19 @@ import json
 import logging
 import math
 import os
-import struct
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import cv2
-import google_crc32c
 import numpy as np
 import simplejpeg
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from apgan_jax.data import png
+from apgan_jax.data.example import parse_example
+from apgan_jax.data.tfrecord import CorruptRecordError, index_tfrecord, read_record
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.landmarks import NUM_LANDMARKS
@@ -30,154 +28,6 @@ from apgan_jax.files.image_files import decode_image
 
 DATASET_NAME = 'apgan_faces'
 CROP_SPEC_KEY = 'crop_spec'
-
-_LENGTH = struct.Struct('<Q')
-_CRC = struct.Struct('<I')
-_HEADER_SIZE = _LENGTH.size + _CRC.size
-
-
-class CorruptRecordError(Exception):
-    """A record whose bytes do not fit its checksum, or that holds no face as the schema has it."""
-
-
-# --- TFRecord -------------------------------------------------------------------------------------
-
-
-def masked_crc32c(data: bytes) -> int:
-    """TFRecord's checksum: CRC-32C, rotated and offset so that it can stand inside data."""
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def write_tfrecord(path: Path, records: Iterable[bytes]) -> None:
-    """Writes the records as one TFRecord file."""
-    with open(path, 'wb') as file:
-        for record in records:
-            length = _LENGTH.pack(len(record))
-            file.write(length + _CRC.pack(masked_crc32c(length)))
-            file.write(record + _CRC.pack(masked_crc32c(record)))
-
-
-def index_tfrecord(path: Path) -> list[int]:
-    """Offsets of a TFRecord file's records, bytes from its start.
-
-    Raises:
-      CorruptRecordError: a length is damaged or the file ends inside a record.
-    """
-    offsets = []
-    size = os.path.getsize(path)
-    with open(path, 'rb', buffering=0) as file:
-        offset = 0
-        while offset < size:
-            offsets.append(offset)
-            header = os.pread(file.fileno(), _HEADER_SIZE, offset)
-            offset += _HEADER_SIZE + _record_length(header, path, offset) + _CRC.size
-    if offset != size:
-        raise CorruptRecordError(f'{path}: ends inside the record at byte {offsets[-1]}')
-    return offsets
-
-
-def read_record(descriptor: int, offset: int, path: Path) -> bytes:
-    """Reads one record and checks it.
-
-    Args:
-      descriptor: of the open file.
-      offset: from `index_tfrecord`.
-      path: for messages.
-
-    Raises:
-      CorruptRecordError: the bytes do not fit their checksum.
-    """
-    length = _record_length(os.pread(descriptor, _HEADER_SIZE, offset), path, offset)
-    data = os.pread(descriptor, length + _CRC.size, offset + _HEADER_SIZE)
-    record = data[:length]
-    if data[length:] != _CRC.pack(masked_crc32c(record)):
-        raise CorruptRecordError(f'{path}: the record at byte {offset} fails its checksum')
-    return record
-
-
-def _record_length(header: bytes, path: Path, offset: int) -> int:
-    length = header[: _LENGTH.size]
-    if header[_LENGTH.size :] != _CRC.pack(masked_crc32c(length)):
-        raise CorruptRecordError(f'{path}: the record length at byte {offset} fails its checksum')
-    return _LENGTH.unpack(length)[0]
-
-
-# --- tf.train.Example -----------------------------------------------------------------------------
-
-
-def _example_class() -> Any:
-    """tf.train.Example as a protobuf class, from a descriptor made at run time.
-
-    In a pool and a package of its own, so that it stands beside TensorFlow's; the wire format
-    knows field numbers only.
-    """
-    field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(
-        name='apgan_example.proto', package='apgan', syntax='proto3'
-    )
-
-    def add(message: str, *fields: tuple[str, int, int, str | None]) -> None:
-        descriptor = file.message_type.add(name=message)
-        for name, kind, label, type_name in fields:
-            number = len(descriptor.field) + 1
-            descriptor.field.add(
-                name=name, number=number, type=kind, label=label, type_name=type_name
-            )
-
-    one, many = field.LABEL_OPTIONAL, field.LABEL_REPEATED
-    nested = field.TYPE_MESSAGE
-    add('BytesList', ('value', field.TYPE_BYTES, many, None))
-    add('FloatList', ('value', field.TYPE_FLOAT, many, None))
-    add('Int64List', ('value', field.TYPE_INT64, many, None))
-    add(
-        'Feature',
-        ('bytes_list', nested, one, '.apgan.BytesList'),
-        ('float_list', nested, one, '.apgan.FloatList'),
-        ('int64_list', nested, one, '.apgan.Int64List'),
-    )
-    # A map is a repeated message of key and value that says so.
-    add(
-        'FeatureEntry',
-        ('key', field.TYPE_STRING, one, None),
-        ('value', nested, one, '.apgan.Feature'),
-    )
-    entry = file.message_type.pop()
-    entry.options.map_entry = True
-    add('Features', ('feature', nested, many, '.apgan.Features.FeatureEntry'))
-    file.message_type[-1].nested_type.append(entry)
-    add('Example', ('features', nested, one, '.apgan.Features'))
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName('apgan.Example'))
-
-
-_Example = _example_class()
-
-
-def parse_example(data: bytes) -> dict[str, Sequence[Any]]:
-    """Reads a serialised tf.train.Example as feature name → list of values."""
-    features = {}
-    for name, value in _Example.FromString(data).features.feature.items():
-        for kind in ('bytes_list', 'float_list', 'int64_list'):
-            if value.HasField(kind):
-                features[name] = getattr(value, kind).value
-    return features
-
-
-def serialise_example(features: Mapping[str, bytes | np.ndarray]) -> bytes:
-    """Writes bytes and float arrays (flattened) as a tf.train.Example."""
-    example = _Example()
-    for name, value in sorted(features.items()):
-        feature = example.features.feature[name]
-        if isinstance(value, bytes):
-            feature.bytes_list.value.append(value)
-        else:
-            feature.float_list.value.extend(np.ravel(value).tolist())
-    return example.SerializeToString(deterministic=True)
-
-
-# --- Faces ----------------------------------------------------------------------------------------
 
 
 class FaceRecord:
@@ -188,7 +38,7 @@ class FaceRecord:
     """
 
     def __init__(self, features: Mapping[str, Any]) -> None:
-        """`features` are tf.train.Feature messages by name; `parse` makes them."""
+        """`features` are tf.train.Feature messages by name, of `parse_example`."""
         self._features = features
 
     @classmethod
@@ -198,10 +48,7 @@ class FaceRecord:
         Raises:
           CorruptRecordError: `data` is no tf.train.Example.
         """
-        try:
-            return cls(_Example.FromString(data).features.feature)
-        except message.DecodeError as error:
-            raise CorruptRecordError(f'no tf.train.Example ({error})') from error
+        return cls(parse_example(data))
 
     @property
     def image(self) -> bytes:
@@ -261,7 +108,7 @@ class FaceRecord:
 
     def decode_boundary_map(self, into: np.ndarray | None = None) -> np.ndarray:
         """Decodes the boundary map; arguments, result and errors as for `decode_image`."""
-        picture = png.decode(self.boundary_map)
+        picture = png.decode_map(self.boundary_map)
         if picture is None:
             picture = self._decode('boundary_map')
         return self._put('boundary_map', picture, into)

@@ -1,4 +1,4 @@
-"""The evaluations of the command line on clips: given files, bundles, FaceForensics++."""
+"""The evaluations on clips: of given files, of bundles on one target, of FaceForensics++."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -6,14 +6,22 @@ from pathlib import Path
 from tqdm import tqdm
 
 from apgan_jax.evaluation import ffpp
-from apgan_jax.evaluation.clip_report import Evaluation, Swap
+from apgan_jax.evaluation.clip_report import (
+    ALL_PICTURES,
+    ClipOfPerson,
+    ClipOptions,
+    ClipReport,
+)
 from apgan_jax.evaluation.columns import bundle_lines, bundle_names
 from apgan_jax.evaluation.people import Galleries, people_of, person_of, read_person
 from apgan_jax.evaluation.pictures import Clip
+from apgan_jax.evaluation.report import Report
 from apgan_jax.evaluation.suite import Suite
 from apgan_jax.evaluation.swaps import SourcePerson, Wanted, make_swaps
 from apgan_jax.inference.swapper import Swapper
 
+# The paper's choice for videos (IV-D).
+DEFAULT_K = 10
 _SWAPPED_HERE = (
     'bundles: the file that `apgan swap` writes, only the face blended in, decoded again; k '
     'frames or photos a source'
@@ -22,108 +30,99 @@ _SWAPPED_HERE = (
 _FRAMES_OF_OTHERS = 10
 
 
-def add_given_files(
-    evaluation: Evaluation,
-    suite: Suite,
+def evaluate_clips(
     clips: Sequence[Clip],
+    suite: Suite,
+    title: str,
     *,
-    source: SourcePerson | None,
-    gallery: Sequence[Path],
+    source: SourcePerson | None = None,
+    gallery: Sequence[Path] = (),
     k: int | None = None,
-) -> list[str]:
+    options: ClipOptions = ALL_PICTURES,
+) -> Report:
     """One column: files that somebody swapped.
 
     Args:
-      evaluation: gets the column.
-      suite: its networks.
       clips: to measure.
+      suite: what to measure with.
+      title: of the table.
       source: whom all of them should show; None leaves the identity rows out.
       gallery: other people to look among; those of videos and single pictures among the targets
         are added.
       k: photos or frames of the source that the model was given, the other photos may be found;
         None: all photos, or 10 frames.
-
-    Returns:
-      Lines for the protocol.
+      options: how clips are measured and shown.
 
     Raises:
       UserError: a file cannot be read.
     """
+    report = ClipReport(suite, title, options)
     if source is None:
-        evaluation.add_column('swapped', [Swap(clip) for clip in clips])
-        return ['no --source: identity rows are left out']
+        report.add_column('swapped', map(ClipOfPerson, clips))
+        return report.finish(['no --source: identity rows are left out'])
     targets = [clip.target for clip in clips if isinstance(clip.target, Path)]
     galleries = _galleries(suite, source, targets, gallery)
     k = k or (_FRAMES_OF_OTHERS if source.is_video else len(source.files))
     metrics = galleries.metrics(source.key, source.given_crops(k))
-    evaluation.add_column('swapped', [Swap(clip, metrics) for clip in clips])
-    return [galleries.line()]
+    report.add_column('swapped', [ClipOfPerson(clip, metrics) for clip in clips])
+    return report.finish([galleries.line()])
 
 
-def add_bundles(
-    evaluation: Evaluation,
-    suite: Suite,
+def evaluate_bundles(
     target: Path,
+    suite: Suite,
     *,
     source: SourcePerson,
     swappers: Sequence[Swapper],
-    ks: Sequence[int],
-    gallery: Sequence[Path],
-    limit: int | None = None,
-) -> list[str]:
+    ks: Sequence[int] = (DEFAULT_K,),
+    gallery: Sequence[Path] = (),
+    options: ClipOptions = ALL_PICTURES,
+) -> Report:
     """A column for each bundle and k: what it makes of one target.
 
     Args:
-      evaluation: gets the columns.
-      suite: its networks.
       target: photo or video.
+      suite: what to measure with.
       source: whom it should show.
       swappers: the bundles.
       ks: photos or frames of the source.
       gallery: other people to look among; the target's is added.
-      limit: of frames.
-
-    Returns:
-      Lines for the protocol.
+      options: how clips are measured and shown.
 
     Raises:
       UserError: a file cannot be read, or the source has fewer photos.
     """
     for k in ks:
         source.given(k)
+    report = ClipReport(suite, str(target), options)
     galleries = _galleries(suite, source, [target], gallery)
     wanted = [Wanted(f'{target.stem}_{source.name}', target, source)]
-    _add_columns(evaluation, swappers, ks, wanted, galleries, limit)
-    return [galleries.line(), *bundle_lines(swappers), _SWAPPED_HERE]
+    _add_columns(report, swappers, ks, wanted, galleries, options.limit)
+    return report.finish([galleries.line(), *bundle_lines(swappers), _SWAPPED_HERE])
 
 
-def add_ffpp(
-    evaluation: Evaluation,
-    suite: Suite,
+def evaluate_ffpp(
     data: ffpp.FaceForensics,
+    suite: Suite,
     *,
-    swaps: Sequence[ffpp.Swap],
-    methods: Sequence[str],
-    swappers: Sequence[Swapper],
-    ks: Sequence[int],
+    swaps: Sequence[ffpp.DatasetSwap],
+    methods: Sequence[str] = (),
+    swappers: Sequence[Swapper] = (),
+    ks: Sequence[int] = (DEFAULT_K,),
     gallery: Sequence[Path] = (),
-    limit: int | None = None,
-) -> list[str]:
+    options: ClipOptions = ALL_PICTURES,
+) -> Report:
     """A column for each method of the data set, then for each bundle and k (tables III to V).
 
     Args:
-      evaluation: gets the columns.
-      suite: its networks.
       data: the data set; all of its originals are looked among.
+      suite: what to measure with.
       swaps: to measure; those of which there are no files are left out and named.
       methods: whose videos are in the data set.
       swappers: bundles.
       ks: frames a source.
       gallery: further people to look among.
-      limit: of frames.
-
-    Returns:
-      Lines for the protocol.
+      options: how clips are measured and shown.
 
     Raises:
       UserError: a file cannot be read, or there is none for a method.
@@ -133,19 +132,18 @@ def add_ffpp(
     lines = [f'FaceForensics++ {data.compression}, {len(swaps)} swaps asked for']
     wanted = []
     if swappers:
-        needed = [(s, (data.original(s.target), data.original(s.source))) for s in swaps]
+        needed = [(swap, data.originals_of(swap)) for swap in swaps]
         found, line = ffpp.those_there(needed, 'bundles')
         wanted = [_wanted(data, swap) for swap in found]
         lines += [line, _SWAPPED_HERE, *bundle_lines(swappers)]
     galleries = Galleries(suite.recognisers)
     _fill(galleries, [*data.originals(), *people_of(gallery)])
+    report = ClipReport(suite, 'FaceForensics++', options)
     for method, (found, line) in there.items():
-        evaluation.add_column(
-            method, (_distributed(data, method, swap, galleries) for swap in found)
-        )
+        report.add_column(method, (_distributed(data, method, swap, galleries) for swap in found))
         lines.append(line)
-    _add_columns(evaluation, swappers, ks, wanted, galleries, limit)
-    return [*lines, galleries.line()]
+    _add_columns(report, swappers, ks, wanted, galleries, options.limit)
+    return report.finish([*lines, galleries.line()])
 
 
 def column_name(bundle: str, k: int) -> str:
@@ -154,7 +152,7 @@ def column_name(bundle: str, k: int) -> str:
 
 
 def _add_columns(
-    evaluation: Evaluation,
+    report: ClipReport,
     swappers: Sequence[Swapper],
     ks: Sequence[int],
     wanted: Sequence[Wanted],
@@ -164,23 +162,23 @@ def _add_columns(
     for swapper, name in zip(swappers, bundle_names(swappers), strict=True):
         for k in ks:
             swaps = make_swaps(swapper, wanted, k, galleries, limit=limit)
-            evaluation.add_column(column_name(name, k), swaps)
+            report.add_column(column_name(name, k), swaps)
 
 
 def _distributed(
-    data: ffpp.FaceForensics, method: str, swap: ffpp.Swap, galleries: Galleries
-) -> Swap:
+    data: ffpp.FaceForensics, method: str, swap: ffpp.DatasetSwap, galleries: Galleries
+) -> ClipOfPerson:
     clip = Clip(swap.name, data.original(swap.target), data.swapped(method, swap), True)
     source = data.original(swap.source)
     if method in ffpp.REENACTMENTS or not source.is_file():
-        return Swap(clip)
+        return ClipOfPerson(clip)
     person = SourcePerson(swap.source, (source,))
-    return Swap(clip, galleries.metrics(person.key, person.given_crops(_FRAMES_OF_OTHERS)))
+    return ClipOfPerson(clip, galleries.metrics(person.key, person.given_crops(_FRAMES_OF_OTHERS)))
 
 
-def _wanted(data: ffpp.FaceForensics, swap: ffpp.Swap) -> Wanted:
-    source = SourcePerson(swap.source, (data.original(swap.source),))
-    return Wanted(swap.name, data.original(swap.target), source)
+def _wanted(data: ffpp.FaceForensics, swap: ffpp.DatasetSwap) -> Wanted:
+    target, source = data.originals_of(swap)
+    return Wanted(swap.name, target, SourcePerson(swap.source, (source,)))
 
 
 def _galleries(

@@ -19,10 +19,11 @@ from apgan_jax.evaluation.suite import Suite
 from apgan_jax.evaluation.table import Value
 from apgan_jax.face import alignment, landmarks
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.face.face_pair import FacePair, SeenFace
 from apgan_jax.inference.sources import MAX_FACES
 from apgan_jax.metrics.expression import MotionCorrelation
 from apgan_jax.metrics.face_area import FaceSequence, place_of
-from apgan_jax.metrics.metric import FacePair, Metric, SeenFace
+from apgan_jax.metrics.metric import Metric
 from apgan_jax.metrics.temporal import TemporalErrors, TemporalMeter
 
 CROP_SPEC = CropSpec(size=256)

@@ -1,23 +1,19 @@
 """`apgan evaluate`: what is measured, and where the report goes."""
 
 import argparse
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apgan_jax.errors import UserError
+from apgan_jax.evaluation.protocols import PHOTO_PROTOCOLS, PROTOCOLS, check_ks, required_root
 
 if TYPE_CHECKING:
-    from apgan_jax.evaluation.clip_report import Evaluation
+    from apgan_jax.evaluation.clip_report import ClipOptions
+    from apgan_jax.evaluation.report import Report
     from apgan_jax.evaluation.suite import Suite
     from apgan_jax.inference.swapper import Swapper
-
-# The paper's choice for videos (IV-D).
-_K = 10
-_PHOTO_PROTOCOLS = ('heldout', 'lfw', 'celebahq')
-PROTOCOLS = (*_PHOTO_PROTOCOLS, 'ffpp')
 
 # Of a bundle's path; None is the shipped one.
 MakeSwapper = Callable[[Path | None], 'Swapper']
@@ -57,15 +53,17 @@ def run(options: argparse.Namespace, make_swapper: MakeSwapper) -> int:
     Raises:
       UserError: options do not fit together, or what they name cannot be had.
     """
-    from apgan_jax.evaluation.clip_report import check_reports
     from apgan_jax.evaluation.paper import check_methods
+    from apgan_jax.evaluation.report import check_reports
 
     _check(options)
     check_reports(options.output)
     check_methods(options.paper)
-    if options.protocol in _PHOTO_PROTOCOLS:
-        return _run_photos(options, make_swapper)
-    return _run_clips(options, make_swapper)
+    if options.protocol in PHOTO_PROTOCOLS:
+        _run_photos(options, make_swapper)
+    else:
+        _run_clips(options, make_swapper)
+    return 0
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -73,10 +71,9 @@ def _check(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f'--{name} {value}: must be at least 1')
-    if wrong := [k for k in options.k if k < 1]:
-        raise UserError(f'--k {wrong[0]}: must be at least 1')
-    if options.protocol in ('ffpp', 'lfw', 'celebahq') and not options.root:
-        raise UserError(f'--protocol {options.protocol}: needs --root, the folder of the data set')
+    check_ks(options.k)
+    if options.protocol not in (None, 'heldout'):
+        required_root(options.protocol, options.root)
     if options.protocol is None and not (options.target and (options.swapped or options.source)):
         raise UserError(
             'give --protocol, or --target with --swapped (files that are there) or with --source '
@@ -104,66 +101,51 @@ def _idle_options(options: argparse.Namespace) -> tuple[str, ...]:
     return (*data, *given, 'root', 'pairs', 'contact_sheet')
 
 
-def _run_clips(options: argparse.Namespace, make_swapper: MakeSwapper) -> int:
-    from apgan_jax.evaluation.clip_report import Evaluation
+def _run_clips(options: argparse.Namespace, make_swapper: MakeSwapper) -> None:
+    from apgan_jax.evaluation.clip_report import ClipOptions
     from apgan_jax.evaluation.suite import build_suite
 
-    suite = build_suite(options.network)
-    evaluation = Evaluation(
-        suite,
-        'FaceForensics++' if options.protocol else f'{options.target}',
+    how = ClipOptions(
         limit=options.frames,
         with_sheets=any(path.suffix.lower() == '.html' for path in options.output),
+        paper=tuple(options.paper),
     )
-    add = _add_ffpp if options.protocol == 'ffpp' else _add_files
-    lines = add(evaluation, suite, options, make_swapper)
-    report = evaluation.report(protocol=lines, paper=options.paper)
-    for path in options.output:
-        report.write(path)
-    print(report.table.text())
-    print(report.table.as_json())
-    return 0
+    evaluate = _evaluate_ffpp if options.protocol == 'ffpp' else _evaluate_files
+    report = evaluate(build_suite(options.network), how, options, make_swapper)
+    report.publish(options.output)
 
 
-def _add_files(
-    evaluation: 'Evaluation',
-    suite: 'Suite',
-    options: argparse.Namespace,
-    make_swapper: MakeSwapper,
-) -> list[str]:
+def _evaluate_files(
+    suite: 'Suite', how: 'ClipOptions', options: argparse.Namespace, make_swapper: MakeSwapper
+) -> 'Report':
     from apgan_jax.evaluation import clip_runs
     from apgan_jax.evaluation.pictures import find_clips
     from apgan_jax.evaluation.swaps import SourcePerson
 
-    source = SourcePerson.of(options.source) if options.source else None
     if options.swapped:
-        clips = find_clips(options.target, options.swapped, sequence=options.sequence)
-        return clip_runs.add_given_files(
-            evaluation,
+        return clip_runs.evaluate_clips(
+            find_clips(options.target, options.swapped, sequence=options.sequence),
             suite,
-            clips,
-            source=source,
+            str(options.target),
+            source=SourcePerson.of(options.source) if options.source else None,
             gallery=options.gallery,
             k=options.k[0] if options.k else None,
+            options=how,
         )
-    return clip_runs.add_bundles(
-        evaluation,
-        suite,
+    return clip_runs.evaluate_bundles(
         options.target,
+        suite,
         source=SourcePerson.of(options.source),
         swappers=[make_swapper(path) for path in options.bundle or [None]],
-        ks=options.k or [_K],
+        ks=options.k or [clip_runs.DEFAULT_K],
         gallery=options.gallery,
-        limit=options.frames,
+        options=how,
     )
 
 
-def _add_ffpp(
-    evaluation: 'Evaluation',
-    suite: 'Suite',
-    options: argparse.Namespace,
-    make_swapper: MakeSwapper,
-) -> list[str]:
+def _evaluate_ffpp(
+    suite: 'Suite', how: 'ClipOptions', options: argparse.Namespace, make_swapper: MakeSwapper
+) -> 'Report':
     from apgan_jax.evaluation import clip_runs, ffpp
 
     data = ffpp.FaceForensics(options.root, options.compression)
@@ -173,38 +155,32 @@ def _add_ffpp(
     has_model = options.bundle or options.k
     methods = options.method or ([] if has_model else data.methods_of(swaps))
     bundles = options.bundle or ([None] if has_model or not methods else [])
-    return clip_runs.add_ffpp(
-        evaluation,
-        suite,
+    return clip_runs.evaluate_ffpp(
         data,
+        suite,
         swaps=swaps,
         methods=methods,
         swappers=[make_swapper(path) for path in bundles],
-        ks=options.k or [_K],
+        ks=options.k or [clip_runs.DEFAULT_K],
         gallery=options.gallery,
-        limit=options.frames,
+        options=how,
     )
 
 
-def _run_photos(options: argparse.Namespace, make_swapper: MakeSwapper) -> int:
-    from apgan_jax.evaluation import photo_pairs
+def _run_photos(options: argparse.Namespace, make_swapper: MakeSwapper) -> None:
+    from apgan_jax.evaluation.photo_pairs import evaluate_photos, read_faces, summary_lines
+    from apgan_jax.evaluation.photo_sets import find_pairs
     from apgan_jax.evaluation.suite import build_suite
     from apgan_jax.inference.swap import check_output
 
     if options.contact_sheet:
         check_output(options.contact_sheet, overwrite=True)
-    wanted = photo_pairs.find_pairs(options.protocol, options.root, options.pairs)
-    swappers = [make_swapper(path) for path in options.bundle or [None]]
-    report, rows = photo_pairs.report_on(
-        partial(photo_pairs.read_faces, wanted),
-        swappers,
+    wanted = find_pairs(options.protocol, options.root, options.pairs)
+    report, rows = evaluate_photos(
+        partial(read_faces, wanted),
+        [make_swapper(path) for path in options.bundle or [None]],
         build_suite(options.network),
         ks=options.k or [1],
         contact_sheet=options.contact_sheet,
     )
-    for path in options.output:
-        report.write(path)
-    print(report.table.text())
-    summaries = [json.dumps(row) for row in rows]
-    print('\n'.join(summaries if options.protocol == 'heldout' else [report.table.as_json()]))
-    return 0
+    report.publish(options.output, summary_lines(options.protocol, rows))

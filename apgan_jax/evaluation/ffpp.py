@@ -22,7 +22,7 @@ _SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class Swap:
+class DatasetSwap:
     """One swap of the data set.
 
     Attributes:
@@ -70,7 +70,7 @@ class FaceForensics:
         """An original video."""
         return self._originals / f'{number}.mp4'
 
-    def swapped(self, method: str, swap: Swap) -> Path:
+    def swapped(self, method: str, swap: DatasetSwap) -> Path:
         """What a method made of a target."""
         return self._manipulated / method / self.compression / 'videos' / f'{swap.name}.mp4'
 
@@ -78,9 +78,13 @@ class FaceForensics:
         """All original videos that are there, by number."""
         return sorted(self._originals.glob('*.mp4'))
 
-    def needed(self, method: str, swap: Swap) -> tuple[Path, Path]:
+    def needed(self, method: str, swap: DatasetSwap) -> tuple[Path, Path]:
         """What measuring a swap of a method takes."""
         return self.swapped(method, swap), self.original(swap.target)
+
+    def originals_of(self, swap: DatasetSwap) -> tuple[Path, Path]:
+        """The original videos of target and source."""
+        return self.original(swap.target), self.original(swap.source)
 
     def methods(self) -> list[str]:
         """The methods of which there are videos, in alphabetical order.
@@ -92,7 +96,7 @@ class FaceForensics:
         folders = sorted(f for f in self._manipulated.iterdir() if f.name != _OTHER_DATA)
         return [f.name for f in folders if any((f / self.compression / 'videos').glob('*.mp4'))]
 
-    def methods_of(self, swaps: Sequence[Swap]) -> list[str]:
+    def methods_of(self, swaps: Sequence[DatasetSwap]) -> list[str]:
         """The methods of which at least one of the swaps is there."""
         return [
             method
@@ -111,14 +115,14 @@ class FaceForensics:
             raise UserError(f'--method {method}: {self._manipulated} holds {there}; choose of that')
 
 
-def official_swaps() -> list[Swap]:
+def official_swaps() -> list[DatasetSwap]:
     """The official test split: each pair in both directions, 140 swaps."""
     with open(PAIRS_FILE, newline='', encoding='utf-8') as file:
         rows = [(row['one'], row['other']) for row in csv.DictReader(file, delimiter='\t')]
-    return [Swap(*pair) for row in rows for pair in (row, row[::-1])]
+    return [DatasetSwap(*pair) for row in rows for pair in (row, row[::-1])]
 
 
-def parse_swaps(names: Sequence[str]) -> list[Swap]:
+def parse_swaps(names: Sequence[str]) -> list[DatasetSwap]:
     """Swaps by the names that the data set gives them: '519_515'.
 
     Raises:
@@ -129,11 +133,13 @@ def parse_swaps(names: Sequence[str]) -> list[Swap]:
         target, _, source = name.partition('_')
         if not (target.isdigit() and source.isdigit()):
             raise UserError(f'--swaps {name}: must be TARGET_SOURCE, such as 519_515')
-        swaps.append(Swap(target, source))
+        swaps.append(DatasetSwap(target, source))
     return swaps
 
 
-def those_there(needed: Sequence[tuple[Swap, Sequence[Path]]], what: str) -> tuple[list[Swap], str]:
+def those_there(
+    needed: Sequence[tuple[DatasetSwap, Sequence[Path]]], what: str
+) -> tuple[list[DatasetSwap], str]:
     """The swaps whose files exist, and a line that counts them.
 
     Args:

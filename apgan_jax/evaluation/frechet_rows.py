@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from apgan_jax.evaluation.table import Value
+from apgan_jax.face.face_pair import FacePair
 from apgan_jax.metrics.frechet import FeatureNetwork, FeatureStatistics, frechet_distance
-from apgan_jax.metrics.metric import Description, FacePair
+from apgan_jax.metrics.metric import Description
 from apgan_jax.networks.inception import Inception
 
 # A sum of outer products costs the same for one vector as for many.

@@ -13,7 +13,7 @@ from apgan_jax.reports.charts import curves_svg
 Curves = Mapping[str, Mapping[str, Sequence[float | None]]]
 
 
-def render(
+def evaluation_page(
     table: Table, curves: Mapping[str, Curves], sheets: Mapping[str, bytes] | None = None
 ) -> str:
     """The page as HTML.

@@ -17,13 +17,9 @@ from apgan_jax.evaluation.pictures import is_video
 from apgan_jax.files.image_files import images_in, is_image
 from apgan_jax.inference.sources import SourcePicture, read_source_pictures
 from apgan_jax.metrics.gallery import Gallery, identity_retrieval
-from apgan_jax.metrics.identity import (
-    Recogniser,
-    source_similarity,
-    target_similarity,
-    unit_vectors,
-)
+from apgan_jax.metrics.identity import source_similarity, target_similarity
 from apgan_jax.metrics.metric import Metric
+from apgan_jax.networks.recognisers import Recogniser, unit_vectors
 
 GALLERY_FRAMES = 20
 

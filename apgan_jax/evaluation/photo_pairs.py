@@ -1,15 +1,10 @@
 """Photos of many people, swapped in pairs: the generator's own picture before blending (eq. 13).
 
-  heldout    500 committed pairs of people that training never saw (APGAN_DATA)
-  lfw        Labeled Faces in the Wild as distributed, ROOT/NAME/NAME_0001.jpg (table VI)
-  celebahq   CelebA-HQ, ROOT/*.jpg or *.png, nobody's photo twice (table VII)
-
-The paper does not say which pairs its tables VI and VII are made of: these are seeded pairs of
-different people. Everything is measured at the bundle's crop size, in the target's place.
+Everything is measured at the bundle's crop size, in the target's place.
 """
 
-import csv
 import dataclasses
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -19,34 +14,30 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
-from apgan_jax.evaluation.clip_report import Report
 from apgan_jax.evaluation.clip_runs import column_name
 from apgan_jax.evaluation.columns import bundle_lines, bundle_names, with_warnings
 from apgan_jax.evaluation.frechet_rows import FrechetRows
 from apgan_jax.evaluation.people import Galleries, IdentityRows, similarities
+from apgan_jax.evaluation.photo_sets import PhotoPairs
+from apgan_jax.evaluation.report import Report
 from apgan_jax.evaluation.suite import Suite
 from apgan_jax.evaluation.table import Table, Value
 from apgan_jax.face import landmarks
 from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.files.image_files import images_in, read_image, write_image
+from apgan_jax.face.face_pair import FacePair, SeenFace
+from apgan_jax.files.image_files import read_image, write_image
 from apgan_jax.inference.sources import MAX_FACES
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.metrics.identity import Recogniser, identity_discrepancy, mean_match_score
-from apgan_jax.metrics.metric import Description, FacePair, Metric, SeenFace
+from apgan_jax.metrics.identity import identity_discrepancy, mean_match_score
+from apgan_jax.metrics.metric import Description, Metric
 from apgan_jax.models.images import image_grid
-from apgan_jax.networks.network import data_folder
+from apgan_jax.networks.recognisers import Recogniser
 from apgan_jax.provenance import manifest
 from apgan_jax.training.validation import EvaluationPairs
 
-PAIRS_FILE = asset('heldout_pairs.tsv')
-DEFAULT_PAIRS = 500
-_HELDOUT = Path('faces') / 'celeba_heldout'
 _SHEET_PAIRS = 12
-# Of the pairs of LFW and CelebA-HQ.
-_SEED = 0
 # A source's own boundary map, landmarks and place are of no use.
 _NOWHERE = (np.zeros((0, 0, 3), np.uint8), np.zeros((0, 2), np.float32), np.eye(2, 3))
 _SUMMARY = {
@@ -68,136 +59,7 @@ _PROTOCOL = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Photo:
-    """A photo and whose it is."""
-
-    path: Path
-    person: str
-
-
-@dataclasses.dataclass(frozen=True)
-class PhotoPairs:
-    """Which photos are swapped.
-
-    Attributes:
-      name: of the protocol.
-      photos: all that are read.
-      pairs: (source, target), numbers into `photos`.
-    """
-
-    name: str
-    photos: tuple[Photo, ...]
-    pairs: tuple[tuple[int, int], ...]
-
-
-# --- Which photos ---------------------------------------------------------------------------------
-
-
-def heldout_pairs(data: Path | None = None) -> PhotoPairs:
-    """The committed pairs; those of absent photos drop out.
-
-    Args:
-      data: the folder of evaluation data; APGAN_DATA by default.
-
-    Raises:
-      UserError: photos or labels are missing.
-    """
-    data = data or data_folder()
-    folder, labels = data / _HELDOUT, data / 'faces' / 'index.tsv'
-    if not folder.is_dir() or not labels.is_file():
-        raise UserError(f'{folder}: the held-out photos or {labels} are missing; see the README')
-    known = {row['file']: row['identity'] for row in _rows(labels)}
-    paths = sorted(folder.glob('*.jpg'))
-    unknown = [path for path in paths if f'{folder.name}/{path.name}' not in known]
-    if unknown or not paths:
-        raise UserError(
-            f'{unknown[0] if unknown else folder}: {"no label in" if unknown else "no photos for"} '
-            f'{labels}; see the README'
-        )
-    photos = [Photo(path, known[f'{folder.name}/{path.name}']) for path in paths]
-    number = {photo.path.name: index for index, photo in enumerate(photos)}
-    named = [(row['source'], row['target']) for row in _rows(PAIRS_FILE)]
-    pairs = [(number[s], number[t]) for s, t in named if s in number and t in number]
-    return PhotoPairs('heldout', tuple(photos), tuple(pairs))
-
-
-def lfw_pairs(root: Path, count: int = DEFAULT_PAIRS) -> PhotoPairs:
-    """Seeded pairs of LFW.
-
-    Raises:
-      UserError: the folder does not look like LFW.
-    """
-    folders = sorted(path for path in _folder(root).iterdir() if path.is_dir())
-    photos = [Photo(path, f.name) for f in folders for path in sorted(f.glob('*.jpg'))]
-    if not photos:
-        raise UserError(f'--root {root}: holds no NAME/NAME_0001.jpg; give the folder of LFW')
-    return _seeded_pairs('lfw', photos, count)
-
-
-def celebahq_pairs(root: Path, count: int = DEFAULT_PAIRS) -> PhotoPairs:
-    """Seeded pairs of CelebA-HQ; without labels, each photo counts as a person of its own.
-
-    Raises:
-      UserError: the folder has no photos.
-    """
-    photos = [Photo(path, path.stem) for path in images_in(_folder(root))]
-    if not photos:
-        raise UserError(f'--root {root}: holds no photos; give the folder of the images')
-    return _seeded_pairs('celebahq', photos, count)
-
-
-def _seeded_pairs(name: str, photos: Sequence[Photo], count: int) -> PhotoPairs:
-    """Each pair has another target; only photos of pairs are kept, and others of their sources."""
-    order = np.random.default_rng(_SEED).permutation(len(photos))
-    pairs: list[tuple[int, int]] = []
-    for source, target in zip(order, np.roll(order, -1), strict=True):
-        if photos[source].person != photos[target].person and len(pairs) < count:
-            pairs.append((int(source), int(target)))
-    if not pairs:
-        raise UserError(f'{photos[0].path.parent}: no two people; give more photos')
-    sources = {photos[source].person for source, _ in pairs}
-    wanted = {number for pair in pairs for number in pair}
-    kept = [n for n, photo in enumerate(photos) if n in wanted or photo.person in sources]
-    place = {number: index for index, number in enumerate(kept)}
-    return PhotoPairs(
-        name,
-        tuple(photos[number] for number in kept),
-        tuple((place[source], place[target]) for source, target in pairs),
-    )
-
-
-def _folder(root: Path) -> Path:
-    if not root.is_dir():
-        raise UserError(f'--root {root}: no such folder')
-    return root
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline='', encoding='utf-8') as file:
-        return list(csv.DictReader(file, delimiter='\t'))
-
-
-def find_pairs(protocol: str, root: Path | None, count: int | None = None) -> PhotoPairs:
-    """The pairs of a protocol.
-
-    Args:
-      protocol: 'heldout', 'lfw' or 'celebahq'.
-      root: folder of the data set; of 'heldout' the folder of evaluation data, None: APGAN_DATA.
-      count: of seeded pairs.
-
-    Raises:
-      UserError: the photos are not there.
-    """
-    if protocol == 'heldout' or root is None:
-        return heldout_pairs(root)
-    return {'lfw': lfw_pairs, 'celebahq': celebahq_pairs}[protocol](root, count or DEFAULT_PAIRS)
-
-
-# --- Measuring ------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Faces:
+class PairedFaces:
     """Aligned faces and which of them are swapped.
 
     Attributes:
@@ -229,7 +91,7 @@ class Faces:
         return sorted(own, key=lambda n: n != number)
 
 
-def read_faces(wanted: PhotoPairs, spec: CropSpec) -> Faces:
+def read_faces(wanted: PhotoPairs, spec: CropSpec) -> PairedFaces:
     """Aligns the photos; those without a face are left out with a warning, and their pairs.
 
     Raises:
@@ -246,7 +108,7 @@ def read_faces(wanted: PhotoPairs, spec: CropSpec) -> Faces:
     pairs = [pair for pair in wanted.pairs if all(faces[number] for number in pair)]
     if not pairs:
         raise UserError(f'{wanted.photos[0].path.parent}: no pair of photos that show faces')
-    return Faces(
+    return PairedFaces(
         wanted.name,
         faces,
         [photo.person for photo in wanted.photos],
@@ -256,7 +118,7 @@ def read_faces(wanted: PhotoPairs, spec: CropSpec) -> Faces:
     )
 
 
-def faces_of_records(pairs: EvaluationPairs) -> Faces:
+def faces_of_records(pairs: EvaluationPairs) -> PairedFaces:
     """The pairs that a training run evaluates on."""
     count = len(pairs)
     sources = [AlignedFace(crop, *_NOWHERE) for crop in pairs.source]
@@ -267,7 +129,7 @@ def faces_of_records(pairs: EvaluationPairs) -> Faces:
         )
     ]
     numbers = range(count)
-    return Faces(
+    return PairedFaces(
         pairs.name,
         [*sources, *targets],
         [f'source {n}' for n in numbers] + [f'target {n}' for n in numbers],
@@ -293,7 +155,9 @@ class PhotoResult:
     pictures: list[np.ndarray]
 
 
-def evaluate_faces(faces: Faces, swapper: Swapper, suite: Suite, *, k: int = 1) -> PhotoResult:
+def evaluate_faces(
+    faces: PairedFaces, swapper: Swapper, suite: Suite, *, k: int = 1
+) -> PhotoResult:
     """Swaps and measures the pairs.
 
     Args:
@@ -331,7 +195,7 @@ def evaluate_faces(faces: Faces, swapper: Swapper, suite: Suite, *, k: int = 1) 
     )
 
 
-def galleries_of(faces: Faces, recognisers: Sequence[Recogniser]) -> Galleries:
+def galleries_of(faces: PairedFaces, recognisers: Sequence[Recogniser]) -> Galleries:
     """Galleries of all faces."""
     galleries = Galleries(recognisers)
     for face, person in zip(faces.faces, faces.people, strict=True):
@@ -340,8 +204,8 @@ def galleries_of(faces: Faces, recognisers: Sequence[Recogniser]) -> Galleries:
     return galleries
 
 
-def report_on(
-    read: Callable[[CropSpec], Faces],
+def evaluate_photos(
+    read: Callable[[CropSpec], PairedFaces],
     swappers: Sequence[Swapper],
     suite: Suite,
     *,
@@ -359,7 +223,7 @@ def report_on(
         last column.
 
     Returns:
-      The report, and for each column the row of DESIGN's protocol, JSON values.
+      The report, and for each column the numbers by which bundles are compared, JSON values.
 
     Raises:
       UserError: see `read_faces` and `evaluate_faces`.
@@ -384,6 +248,16 @@ def report_on(
     protocol = [*faces.protocol, *_PROTOCOL, *bundle_lines(swappers)]
     table = Table.of(faces.name, descriptions, columns, protocol)
     return Report(table.without_empty_rows(), {}, {}), rows
+
+
+def summary_lines(protocol: str, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What is printed below a protocol's table: the summaries where the pairs are committed ones.
+
+    Args:
+      protocol: of `PHOTO_PROTOCOLS`.
+      rows: of `evaluate_photos`.
+    """
+    return [json.dumps(row) for row in rows] if protocol == 'heldout' else []
 
 
 def _summary(result: PhotoResult, swapper: Swapper, k: int) -> dict[str, Any]:
@@ -412,7 +286,7 @@ def _write_contact_sheet(
         write_image(unsigned, image_grid(result.pictures))
 
 
-def _identity_metrics(galleries: Galleries, faces: Faces, own: Sequence[int]) -> list[Metric]:
+def _identity_metrics(galleries: Galleries, faces: PairedFaces, own: Sequence[int]) -> list[Metric]:
     """Of a pair whose source these faces give; similarity is to the first, the pair's own."""
     given = np.stack([faces[number].crop for number in own])
     return galleries.metrics(
@@ -429,7 +303,7 @@ def _rows_of(protocol: str) -> IdentityRows:
     return similarities
 
 
-def _sources(faces: Faces, k: int) -> list[list[int]]:
+def _sources(faces: PairedFaces, k: int) -> list[list[int]]:
     """For each pair the k faces that give the identity.
 
     Raises:
@@ -438,7 +312,7 @@ def _sources(faces: Faces, k: int) -> list[list[int]]:
     return [_source(faces, source, k) for source, _ in faces.pairs]
 
 
-def _source(faces: Faces, source: int, k: int) -> list[int]:
+def _source(faces: PairedFaces, source: int, k: int) -> list[int]:
     own = faces.of_person(source)
     # One must be left to be found.
     most = len(own) - 1 if faces.name == 'heldout' else len(own)
@@ -448,7 +322,9 @@ def _source(faces: Faces, source: int, k: int) -> list[int]:
     return own[:k]
 
 
-def swap_in_place(swapper: Swapper, faces: Faces, own: Sequence[int], target: int) -> FacePair:
+def swap_in_place(
+    swapper: Swapper, faces: PairedFaces, own: Sequence[int], target: int
+) -> FacePair:
     """A target and what the generator makes of it, before blending.
 
     Args:

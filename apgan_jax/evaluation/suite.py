@@ -12,13 +12,19 @@ from apgan_jax.errors import UserError
 from apgan_jax.evaluation.frechet_rows import describe, frechet_key
 from apgan_jax.metrics import dipd, expression, pose, ssim
 from apgan_jax.metrics.frechet import FeatureNetwork
-from apgan_jax.metrics.identity import MobileFaceNet, OnnxRecogniser, Recogniser, SFace
 from apgan_jax.metrics.metric import Description, Metric
 from apgan_jax.networks.adapters import AdaptedNetwork, Adapter
 from apgan_jax.networks.dlib_resnet import DlibResNet
 from apgan_jax.networks.flow import DisFlow, Flow, OnnxFlow
 from apgan_jax.networks.inception import Inception, find_inception
 from apgan_jax.networks.network import NetworkInfo, data_folder
+from apgan_jax.networks.pose_estimator import WEIGHTS, PoseEstimator
+from apgan_jax.networks.recognisers import (
+    MobileFaceNetRecogniser,
+    OnnxRecogniser,
+    Recogniser,
+    SFaceRecogniser,
+)
 from apgan_jax.networks.vgg import Vgg16, find_vgg16
 
 BUILT_IN = {'dlib': DlibResNet}
@@ -56,7 +62,7 @@ def build_suite(networks: Sequence[str] = ()) -> Suite:
     """Everything that can be had, and what is given.
 
     Args:
-      networks: TOML files of adapters (see `metrics.adapters`), or names of `BUILT_IN`.
+      networks: TOML files of adapters (see `networks.adapters`), or names of `BUILT_IN`.
 
     Raises:
       UserError: one that was given cannot be had.
@@ -65,7 +71,7 @@ def build_suite(networks: Sequence[str] = ()) -> Suite:
     given = [_given(name) for name in networks]
     shipped = [
         found.take(Description('identity', 'identity', '', 'higher'), build)
-        for build in (SFace, _mobilefacenet)
+        for build in (SFaceRecogniser, _mobilefacenet)
     ]
     recognisers = [each for each in (*shipped, *given) if isinstance(each, Recogniser)]
     metrics = [
@@ -79,7 +85,9 @@ def build_suite(networks: Sequence[str] = ()) -> Suite:
         ),
         *ssim.ssim_metrics(),
     ]
-    features: list[Any] = [_Embedding(each) for each in recognisers if isinstance(each, SFace)]
+    features: list[Any] = [
+        _Embedding(each) for each in recognisers if isinstance(each, SFaceRecogniser)
+    ]
     inception = found.take(_row('fid', 'FID'), lambda: Inception(find_inception()))
     features += [*([inception] if inception else []), *filter(_has_features, given)]
     _check_keys([*(each.key for each in recognisers), *(each.key for each in metrics)], features)
@@ -95,7 +103,7 @@ def build_suite(networks: Sequence[str] = ()) -> Suite:
 
 
 # Reading and compiling them takes seconds: once a process, however many tables it makes.
-_mobilefacenet = functools.cache(MobileFaceNet)
+_mobilefacenet = functools.cache(MobileFaceNetRecogniser)
 _vgg16 = functools.cache(Vgg16)
 
 
@@ -130,7 +138,7 @@ def _row(key: str, title: str) -> Description:
 
 
 def _of_3ddfa() -> list[Metric]:
-    estimator = pose.PoseEstimator(data_folder() / pose.WEIGHTS)
+    estimator = PoseEstimator(data_folder() / WEIGHTS)
     return [pose.pose_3ddfa(estimator), expression.expression_3ddfa(estimator)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from apgan_jax.errors import UserError
-from apgan_jax.evaluation.clip_report import Swap
+from apgan_jax.evaluation.clip_report import ClipOfPerson
 from apgan_jax.evaluation.clips import CROP_SPEC
 from apgan_jax.evaluation.people import Galleries, crops_of, person_of, read_person
 from apgan_jax.evaluation.pictures import Clip
@@ -113,7 +113,7 @@ def make_swaps(
     galleries: Galleries,
     *,
     limit: int | None = None,
-) -> Iterator[Swap]:
+) -> Iterator[ClipOfPerson]:
     """Swaps one target after the other; the file of each is gone when the next is asked for.
 
     Args:
@@ -133,7 +133,7 @@ def make_swaps(
             _swap(swapper, each, k, output, Output(end=None if still else _end(each.target, limit)))
             metrics = galleries.metrics(each.source.key, each.source.given_crops(k))
             clip = Clip(each.name, each.target, output, is_sequence=not still)
-            yield Swap(clip, metrics, swapper.bundle)
+            yield ClipOfPerson(clip, metrics, swapper.bundle)
 
 
 def _swap(swapper: Swapper, wanted: Wanted, k: int, output: Path, how: Output) -> None:

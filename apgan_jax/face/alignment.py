@@ -13,6 +13,7 @@ import numpy as np
 from skimage.transform import SimilarityTransform
 
 from apgan_jax.errors import UserError
+from apgan_jax.face import boundary
 
 # ArcFace's five points for a 112-px crop, the field's common reference (paper IV-A: "common 5-point
 # average landmarks").
@@ -62,7 +63,7 @@ class CropSpec:
         (round(float(x), 8), round(float(y), 8)) for x, y in HEAD_V1_TEMPLATE
     )
     interpolation: str = 'area-linear'
-    boundary_style: str = 'lines-v1'
+    boundary_style: str = boundary.STYLE
     version: int = 1
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from apgan_jax.face import drawing
 from apgan_jax.face import landmarks as points
 
+# Travels in a CropSpec, so that maps of another style are not mistaken for these.
 STYLE = 'lines-v1'
 
 LEFT_EYE_COLOUR, RIGHT_EYE_COLOUR = (255, 0, 0), (0, 0, 255)

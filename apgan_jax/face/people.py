@@ -1,14 +1,17 @@
 """Who is who over a whole video: numbers for people, kept when they leave and come back."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
-# Cosines of MobileFaceNet: the same person in another frame is seldom below 0.5, two different
-# people seldom above 0.3. Being where the person was expected counts for something.
-_SAME_PERSON, _BONUS_OF_PLACE = 0.4, 0.05
+# Cosines of MobileFaceNet: the same person in another frame is seldom below 0.5. Of the pairs of
+# 392 photos of 98 people that nothing was trained on, 6.2 % of one person and 0.35 % of two are on
+# the wrong side of 0.4; of 0.35, 5.0 % and 0.98 %. Being where the person was expected counts for
+# something.
+SAME_PERSON = 0.4
+_BONUS_OF_PLACE = 0.05
 # A face is expected where its motion leads, this long after it was seen last.
 _MEMORY_SECONDS = 1.5
 
@@ -104,7 +107,7 @@ class People:
             for number in sorted(numbers)
         }
         best = max(scores, key=lambda number: scores[number], default=None)
-        return best if best is not None and scores[best] >= _SAME_PERSON else None
+        return best if best is not None and scores[best] >= SAME_PERSON else None
 
     def add(self) -> int:
         """A new person's number."""
@@ -113,10 +116,10 @@ class People:
         return number
 
     def state(self) -> list[dict[str, Any]]:
-        """Everything, as JSON-able values."""
+        """Everything as JSON values and arrays, none of which changes later."""
         return [
             {
-                'vector': None if person.vector is None else person.vector.tolist(),
+                'vector': None if person.vector is None else np.copy(person.vector),
                 'centre': [person.centre.real, person.centre.imag],
                 'velocity': [person.velocity.real, person.velocity.imag],
                 'size': person.size,
@@ -125,11 +128,11 @@ class People:
             for person in self._people.values()
         ]
 
-    def restore(self, state: list[dict[str, Any]]) -> None:
+    def restore(self, state: Sequence[dict[str, Any]]) -> None:
         """Puts back what `state` gave."""
         self._people = {
             number: Person(
-                vector=None if values['vector'] is None else np.asarray(values['vector']),
+                vector=values['vector'],
                 centre=complex(*values['centre']),
                 velocity=complex(*values['velocity']),
                 size=values['size'],

@@ -6,6 +6,7 @@ lips over fewer frames; so the crop is as steady as its similarity, whatever the
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,15 @@ class FaceSmoother:
         _, _, shape = _split(shape[None])
         face = shape[0] * place_and_unit[1] + place_and_unit[0]
         return np.stack([face.real, face.imag], axis=-1).astype(np.float32)
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers, as JSON values and arrays, none of which changes later."""
+        return {'motion': self._motion.state(), 'shape': self._shape.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes up what `state` gave."""
+        self._motion.restore(state['motion'])
+        self._shape.restore(state['shape'])
 
 
 def _split(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -118,6 +128,17 @@ class _SteadyFilter:
         left = np.clip(2 * play - distance, 0, distance)
         self._value = mean + away * (left / distance)
         return self._value
+
+    def state(self) -> dict[str, Any]:
+        """The noise and the value of the last frame; complex numbers as pairs."""
+        value = None if self._value is None else self._value.copy().view(np.float64)
+        return {'variance': np.copy(self._variance), 'value': value}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes up what `state` gave."""
+        value = state['value']
+        self._variance = state['variance']
+        self._value = None if value is None else value.view(np.complex128)
 
     def _mean(
         self, window: np.ndarray, centre: int, noise: np.ndarray, reach: np.ndarray | None

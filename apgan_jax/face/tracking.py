@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -44,7 +44,7 @@ _CLOSE = 1.3
 _DISTINCT = 0.4
 
 
-class Frame(Protocol):
+class TimedPicture(Protocol):
     """What is asked of a frame."""
 
     @property
@@ -56,7 +56,7 @@ class Frame(Protocol):
         """Seconds."""
 
 
-F = TypeVar('F', bound=Frame)
+F = TypeVar('F', bound=TimedPicture)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +97,13 @@ class _Held(Generic[F]):
 
 
 class _Track:
-    """A face followed without a break longer than the look-ahead."""
+    """A face followed without a break longer than the look-ahead.
+
+    Args:
+      number: of the frame in which it was noticed.
+      landmarks: (478, 2), in that frame.
+      needs_crop: whether it is looked for in a crop only.
+    """
 
     def __init__(self, number: int, landmarks: np.ndarray, *, needs_crop: bool) -> None:
         self.person = -1
@@ -141,6 +147,32 @@ class _Track:
         for number in [number for number in self.observations if number < before]:
             del self.observations[number]
 
+    def state(self) -> dict[str, Any]:
+        """Everything as JSON values and arrays, none of which changes later."""
+        seen = self.observations.values()
+        return {
+            'person': self.person,
+            'crops': self.crops,
+            'last': self.last,
+            'met': sorted(self.met),
+            'numbers': list(self.observations),
+            'landmarks': np.stack([each.landmarks for each in seen]),
+            'is_filled': [each.is_filled for each in seen],
+            'smoother': self._smoother.state(),
+        }
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> Self:
+        """The track whose `state` this is."""
+        track = cls(state['last'], state['landmarks'][0], needs_crop=False)
+        for name in ('person', 'crops', 'last'):
+            setattr(track, name, state[name])
+        track.met = set(state['met'])
+        seen = zip(state['numbers'], state['landmarks'], state['is_filled'], strict=True)
+        track.observations = {number: _Observation(*each) for number, *each in seen}
+        track._smoother.restore(state['smoother'])
+        return track
+
 
 class FaceTracker(Closing):
     """Finds and follows the faces of one video; a context manager.
@@ -157,6 +189,18 @@ class FaceTracker(Closing):
       UserError: a model file is missing, or a system library that MediaPipe needs.
     """
 
+    _tracks: list[_Track]
+    _ended: list[_Track]
+    # The last frame's, and of the frame searched last for small faces, whose number follows.
+    _thumbnail: np.ndarray
+    _searched: np.ndarray
+    _searched_number: int
+    # Frames looked at and not handed out yet; the number of the first of them; and of those that
+    # only an earlier run has looked at, whether they open a scene.
+    _held: deque[_Held[Any]]
+    _next: int
+    _observed: deque[bool]
+
     def __init__(
         self, *, max_faces: int = 8, lookahead: int = 5, embed: Embed | None = None
     ) -> None:
@@ -166,20 +210,15 @@ class FaceTracker(Closing):
         self._lookahead = lookahead
         self._embed = embed
         self._people = People()
-        self._tracks: list[_Track] = []
-        self._ended: list[_Track] = []
-        self._thumbnail: np.ndarray = np.zeros(0, np.uint8)
-        # The thumbnail and the number of the frame searched last for small faces.
-        self._searched: np.ndarray = np.zeros(0, np.uint8)
-        self._searched_number = 0
+        self._expected = 0
+        self._landmarker: FaceLandmarker | None = None
+        self._begin()
         self._resources = ExitStack()
         self._detector = self._resources.enter_context(FaceDetector())
         # Two, for a crop may show a part of a neighbour.
         self._crop_landmarker = self._resources.enter_context(
             FaceLandmarker(max_faces=2, expressions=False)
         )
-        self._expected = 0
-        self._landmarker: FaceLandmarker | None = None
         self._small_faces = _small_face_detector()
 
     def close(self) -> None:
@@ -193,31 +232,72 @@ class FaceTracker(Closing):
         return self._people.vectors()
 
     def state(self) -> dict[str, Any]:
-        """Who was seen, as JSON-able values, for a later run over the rest of the video."""
-        return {'people': self._people.state()}
+        """All that is known after the frame handed out last: JSON values and arrays.
+
+        Frames that are looked at already and not handed out yet belong to it, but for their
+        pixels. MediaPipe's memory of earlier frames cannot be read, see `forget_video`.
+        """
+        return {
+            'people': self._people.state(),
+            'tracks': [track.state() for track in self._tracks],
+            'ended': [track.state() for track in self._ended],
+            'next': self._next,
+            'opens_scene': [held.opens_scene for held in self._held],
+            'thumbnail': self._thumbnail,
+            'searched': self._searched,
+            'searched_number': self._searched_number,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes up the people of an earlier run's `state`; call it before `track`."""
+        """Takes up what `state` gave; the next `track` goes on with the frame after that one."""
         self._people.restore(state['people'])
+        self._tracks = [_Track.restored(track) for track in state['tracks']]
+        self._ended = [_Track.restored(track) for track in state['ended']]
+        self._next, self._observed = state['next'], deque(state['opens_scene'])
+        self._held.clear()
+        self._is_restored = True
+        self._thumbnail, self._searched = state['thumbnail'], state['searched']
+        self._searched_number = state['searched_number']
+
+    def forget_video(self) -> None:
+        """Has MediaPipe begin anew with the next frame that is looked at.
+
+        A run that goes on from a `state` has no choice but to begin so: one that does the same
+        where it took the state sees the same faces.
+        """
+        self._expect(0)
 
     def track(self, frames: Iterable[F]) -> Iterator[tuple[F, list[TrackedFace]]]:
-        """Yields each frame with its faces, in order, at most `lookahead` frames late."""
-        held: deque[_Held[F]] = deque()
-        self._begin()
-        for number, frame in enumerate(frames):
-            held.append(_Held(number, frame, self._opens_scene(frame.rgb)))
-            self._observe(held)
-            if len(held) > self._lookahead:
-                yield self._hand_out(held.popleft())
-        while held:
-            yield self._hand_out(held.popleft())
+        """Yields each frame with its faces, in order, at most `lookahead` frames late.
+
+        Every call begins anew, though not with its people, but for the first one after `restore`.
+        """
+        if not self._is_restored:
+            self._begin()
+        self._is_restored = False
+        for number, frame in enumerate(frames, self._next):
+            self._take(number, frame)
+            if len(self._held) > self._lookahead:
+                yield self._hand_out(self._held.popleft())
+        while self._held:
+            yield self._hand_out(self._held.popleft())
 
     def _begin(self) -> None:
         """Forgets the frames of an earlier `track`, though not its people."""
         self._tracks, self._ended = [], []
         self._thumbnail = self._searched = np.zeros(0, np.uint8)
         self._searched_number = -_SEARCH_OTHERS
+        self._held, self._next, self._observed = deque(), 0, deque()
+        self._is_restored = False
         self._expect(0)
+
+    def _take(self, number: int, frame: TimedPicture) -> None:
+        """Looks at the next frame, unless the run that this one goes on from has."""
+        if self._observed:
+            self._held.append(_Held(number, frame, self._observed.popleft()))
+            return
+        self._held.append(_Held(number, frame, self._opens_scene(frame.rgb)))
+        self._observe(self._held)
 
     def _opens_scene(self, rgb: np.ndarray) -> bool:
         # A quarter of the rows will do, and takes a seventh of the time.
@@ -413,6 +493,7 @@ class FaceTracker(Closing):
                 faces.append(TrackedFace(track.person, smoothed, observation.is_filled))
             track.forget(before=held.number - self._lookahead)
         self._ended = [track for track in self._ended if track.last > held.number]
+        self._next = held.number + 1
         return held.frame, faces
 
 

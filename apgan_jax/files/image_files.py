@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.files.atomic import whole_file
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
 
@@ -58,9 +59,10 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Writes RGB uint8 (h, w, 3) in the format that the path's suffix names."""
-    path = Path(path)
-    path.write_bytes(encode_image(image, path.suffix.lower()))
+    """Writes RGB uint8 (h, w, 3) in the format that the path's suffix names, whole or not."""
+    data = encode_image(image, Path(path).suffix.lower())
+    with whole_file(path) as part:
+        part.write_bytes(data)
 
 
 def _known() -> str:

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from apgan_jax.errors import UserError
+from apgan_jax.files.atomic import whole_file
 
 _KEY = 'apgan'
 
@@ -22,12 +21,8 @@ def write(path: Path, tensors: dict[str, np.ndarray], document: dict[str, Any]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
     data = save(contiguous, metadata={_KEY: json.dumps(document, sort_keys=True)})
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f'.{path.name}.', delete=False
-    ) as file:
-        file.write(data)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    with whole_file(path) as part:
+        part.write_bytes(data)
 
 
 def read(path: Path, what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,16 +1,16 @@
 """Whether a generated face still looks like the person, and what hides a face that does."""
 
 import dataclasses
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from apgan_jax.face import blending
 from apgan_jax.face.tracking import TrackedFace
-from apgan_jax.inference.casting import People
+from apgan_jax.inference.casting import IdentityMeans, Remembering
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.metrics.identity import SFace
+from apgan_jax.networks.recognisers import SFaceRecogniser
 
 # 95th percentile of the cosine of different people, over 391 photos of 98 (celeba_heldout).
 MOBILEFACENET_DIFFERENT_95 = 0.278
@@ -22,7 +22,7 @@ _BLUR_CELLS = 5
 _BLUR_SIZE = 64
 
 
-class LikenessCheck(Protocol):
+class LikenessCheck(Remembering, Protocol):
     """Judges generated faces."""
 
     def __call__(
@@ -43,17 +43,21 @@ class TooAlike:
 
     Args:
       swapper: the model, whose encoder is MobileFaceNet.
-      people: of the clip, by the same encoder.
-      sface_people: of the clip, by SFace.
+      means: of the clip's people, by the same encoder; the casting's own, which remembers them.
+      sface_means: of the clip's people, by SFace.
       sface: the network.
     """
 
     def __init__(
-        self, swapper: Swapper, people: People, sface_people: People, sface: SFace
+        self,
+        swapper: Swapper,
+        means: IdentityMeans,
+        sface_means: IdentityMeans,
+        sface: SFaceRecogniser,
     ) -> None:
         self._swapper = swapper
-        self._people = people
-        self._sface_people = sface_people
+        self._means = means
+        self._sface_means = sface_means
         self._sface = sface
 
     def __call__(
@@ -63,11 +67,19 @@ class TooAlike:
         seen = crop.copy()
         blending.paste(seen, dataclasses.replace(patch, picture_from_frame=np.eye(2, 3)))
         vector = self._swapper.embed_vectors(seen[None])[0]
-        if float(vector @ self._people.vector(face.person)) >= MOBILEFACENET_DIFFERENT_95:
+        if float(vector @ self._means.vector(face.person)) >= MOBILEFACENET_DIFFERENT_95:
             return True
-        self._sface_people.observe(picture, [face])
+        self._sface_means.observe(picture, [face])
         sface_vector = self._sface.embed(seen[None])[0]
-        return float(sface_vector @ self._sface_people.vector(face.person)) >= SFACE_DIFFERENT_95
+        return float(sface_vector @ self._sface_means.vector(face.person)) >= SFACE_DIFFERENT_95
+
+    def state(self) -> Any:
+        """See `casting.Remembering`."""
+        return self._sface_means.state()
+
+    def restore(self, state: Any) -> None:
+        """See `casting.Remembering`."""
+        self._sface_means.restore(state)
 
 
 def blurred_patch(picture: np.ndarray, box: tuple[float, float, float, float]) -> blending.Patch:

@@ -1,7 +1,9 @@
 """Which face of a frame becomes whom.
 
 A casting is asked frame by frame, in order, and answers with a role for each face that is to be
-changed. Faces without a role stay as they are.
+changed. Faces without a role stay as they are. A casting of one source has a face selector, which
+says which faces those are. What either remembers of earlier frames it gives and takes by `state`
+and `restore`, so that a run that was cut off goes on as if it had not been.
 """
 
 import dataclasses
@@ -13,32 +15,55 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.people import SAME_PERSON
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.models.identity import IdentityEmbedding
 
 # (frame RGB uint8 (h, w, 3), landmarks (478, 2)) → unit vector of the face.
 Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-# By MobileFaceNet the same person has 0.8 on average, different people 0.02 (FACTS).
-_SAME_PERSON = 0.35
 # A face is called the largest until another one is larger by this much: two that are about equal
 # would take turns.
 _LARGER = 1.5
-_CHOICES = ('largest', 'all', 'left', 'right')
+_SELECTORS = ('largest', 'all', 'left', 'right')
 
 
 class Role(NamedTuple):
-    """A face and who it becomes."""
+    """A face and who it becomes.
+
+    Attributes:
+      face: of the frame.
+      identity: leading axis 1.
+      number: of the identity among the casting's: the same one for as long as it is meant to stay.
+    """
 
     face: TrackedFace
     identity: IdentityEmbedding
+    number: int = 0
 
 
-class Casting(Protocol):
+class Remembering(Protocol):
+    """What remembers something from frame to frame."""
+
+    def state(self) -> Any:
+        """All of it as JSON values and arrays, none of which changes later."""
+
+    def restore(self, state: Any) -> None:
+        """Takes up what `state` gave, maybe in another process."""
+
+
+class Casting(Remembering, Protocol):
     """Gives roles."""
 
     def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
         """Roles for the faces of the next frame, RGB uint8 (h, w, 3)."""
+
+
+class FaceSelector(Remembering, Protocol):
+    """Chooses faces."""
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+        """Those of the next frame, RGB uint8 (h, w, 3), that are to be changed."""
 
 
 def _area(face: TrackedFace) -> float:
@@ -51,7 +76,7 @@ def _middle(face: TrackedFace) -> float:
     return (left + right) / 2
 
 
-class People:
+class IdentityMeans:
     """The mean identity vector of each person of a clip, over a few of their frames.
 
     Args:
@@ -80,16 +105,16 @@ class People:
         return total / max(float(np.linalg.norm(total)), 1e-6)
 
     def state(self) -> dict[str, Any]:
-        """JSON values for `restore`."""
+        """See `Remembering`."""
         return {
-            str(person): [self._seen[person], total.tolist()]
+            str(person): {'seen': self._seen[person], 'sum': np.copy(total)}
             for person, total in self._sums.items()
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes up what `state` gave."""
-        self._seen = {int(person): seen for person, (seen, _) in state.items()}
-        self._sums = {int(person): np.array(total) for person, (_, total) in state.items()}
+        """See `Remembering`."""
+        self._seen = {int(person): each['seen'] for person, each in state.items()}
+        self._sums = {int(person): each['sum'] for person, each in state.items()}
 
 
 @dataclasses.dataclass
@@ -98,15 +123,56 @@ class OneSource:
 
     Attributes:
       identity: of the source, leading axis 1.
-      choose: the faces of a frame that get it.
+      select: the faces of a frame that get it.
     """
 
     identity: IdentityEmbedding
-    choose: Callable[[np.ndarray, Sequence[TrackedFace]], list[TrackedFace]]
+    select: FaceSelector
 
     def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
         """Roles for the chosen faces."""
-        return [Role(face, self.identity) for face in self.choose(picture, faces)]
+        return [Role(face, self.identity) for face in self.select(picture, faces)]
+
+    def state(self) -> Any:
+        """See `Remembering`."""
+        return self.select.state()
+
+    def restore(self, state: Any) -> None:
+        """See `Remembering`."""
+        self.select.restore(state)
+
+
+class _Forgetful:
+    """What needs nothing but the frame."""
+
+    def state(self) -> None:
+        """See `Remembering`."""
+
+    def restore(self, state: None) -> None:
+        """See `Remembering`."""
+
+
+class EveryFace(_Forgetful):
+    """All faces."""
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+        """All of them."""
+        return list(faces)
+
+
+class Outermost(_Forgetful):
+    """The face that is farthest to one side.
+
+    Args:
+      side: 'left' or 'right'.
+    """
+
+    def __init__(self, side: str) -> None:
+        self._pick = min if side == 'left' else max
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+        """At most one face."""
+        return [self._pick(faces, key=_middle)] if faces else []
 
 
 class Largest:
@@ -127,58 +193,21 @@ class Largest:
         self._person = largest.person
         return [largest]
 
+    def state(self) -> int | None:
+        """See `Remembering`: who it was last."""
+        return self._person
 
-class Like:
-    """Whoever looks like a photo.
-
-    Args:
-      vector: of the photo's face.
-      people: of the clip.
-    """
-
-    def __init__(self, vector: np.ndarray, people: People) -> None:
-        self._vector = vector
-        self._people = people
-
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
-        """At most one face: the most alike of those that are alike."""
-        self._people.observe(picture, faces)
-        alike = [(float(self._people.vector(face.person) @ self._vector), face) for face in faces]
-        best = max(alike, key=lambda pair: pair[0], default=(0.0, None))
-        return [best[1]] if best[1] is not None and best[0] >= _SAME_PERSON else []
-
-
-def parse_choice(
-    text: str, *, like: Callable[[Path], Like]
-) -> Callable[[np.ndarray, Sequence[TrackedFace]], list[TrackedFace]]:
-    """The rule that `--face TEXT` names.
-
-    Args:
-      text: 'largest', 'all', 'left', 'right', a number (people in the order in which they
-        appear, from the left, from 1) or 'like:PHOTO'.
-      like: makes the rule for a photo.
-
-    Raises:
-      UserError: it is none of these.
-    """
-    if text == 'largest':
-        return Largest()
-    if text == 'all':
-        return lambda picture, faces: list(faces)
-    if text in ('left', 'right'):
-        pick = min if text == 'left' else max
-        return lambda picture, faces: [pick(faces, key=_middle)] if faces else []
-    if text.startswith('like:'):
-        return like(Path(text.removeprefix('like:')))
-    if text.isdecimal() and int(text) > 0:
-        return Numbered(int(text))
-    raise UserError(
-        f'--face {text}: must be one of {", ".join(_CHOICES)}, a number from 1, or like:PHOTO'
-    )
+    def restore(self, state: int | None) -> None:
+        """See `Remembering`."""
+        self._person = state
 
 
 class Numbered:
-    """The n-th person of the clip, in order of appearance, from the left within a frame."""
+    """The n-th person of the clip, in order of appearance, from the left within a frame.
+
+    Args:
+      number: from 1.
+    """
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -192,6 +221,68 @@ class Numbered:
                 self._order.append(face.person)
         wanted = self._order[self._number - 1 : self._number]
         return [face for face in faces if face.person in wanted]
+
+    def state(self) -> list[int]:
+        """See `Remembering`: people in the order of their appearance."""
+        return list(self._order)
+
+    def restore(self, state: list[int]) -> None:
+        """See `Remembering`."""
+        self._order = list(state)
+
+
+class Like:
+    """Whoever looks like a photo.
+
+    Args:
+      vector: of the photo's face.
+      means: of the clip's people.
+    """
+
+    def __init__(self, vector: np.ndarray, means: IdentityMeans) -> None:
+        self._vector = vector
+        self._means = means
+
+    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+        """At most one face: the most alike of those that are alike."""
+        self._means.observe(picture, faces)
+        alike = [(float(self._means.vector(face.person) @ self._vector), face) for face in faces]
+        best = max(alike, key=lambda pair: pair[0], default=(0.0, None))
+        return [best[1]] if best[1] is not None and best[0] >= SAME_PERSON else []
+
+    def state(self) -> Any:
+        """See `Remembering`."""
+        return self._means.state()
+
+    def restore(self, state: Any) -> None:
+        """See `Remembering`."""
+        self._means.restore(state)
+
+
+def parse_selector(text: str, *, like: Callable[[Path], FaceSelector]) -> FaceSelector:
+    """The face selector that `--face TEXT` names.
+
+    Args:
+      text: 'largest', 'all', 'left', 'right', a number (people in the order in which they
+        appear, from the left, from 1) or 'like:PHOTO'.
+      like: makes the selector for a photo.
+
+    Raises:
+      UserError: it is none of these.
+    """
+    if text == 'largest':
+        return Largest()
+    if text == 'all':
+        return EveryFace()
+    if text in ('left', 'right'):
+        return Outermost(text)
+    if text.startswith('like:'):
+        return like(Path(text.removeprefix('like:')))
+    if text.isdecimal() and int(text) > 0:
+        return Numbered(int(text))
+    raise UserError(
+        f'--face {text}: must be one of {", ".join(_SELECTORS)}, a number from 1, or like:PHOTO'
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,10 +313,10 @@ def read_map(path: Path) -> list[MapEntry]:
     except OSError as error:
         raise UserError(f'--map {path}: cannot be read ({error.strerror})') from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f'--map {path}: is no TOML ({error}); see the README') from error
+        raise UserError(f'--map {path}: is no TOML ({error}); see docs/swap.md') from error
     entries = document.get('person')
     if set(document) != {'person'} or not isinstance(entries, list) or not entries:
-        raise UserError(f'--map {path}: must consist of [[person]] tables; see the README')
+        raise UserError(f'--map {path}: must consist of [[person]] tables; see docs/swap.md')
     return [_entry(path, number, entry) for number, entry in enumerate(entries, start=1)]
 
 
@@ -249,28 +340,36 @@ class Mapped:
     Attributes:
       vectors: of the photos of the people in the target, (n, d), unit length.
       identities: of their sources, leading axis 1 each.
-      people: of the clip.
+      means: of the clip's people.
     """
 
     vectors: np.ndarray
     identities: Sequence[IdentityEmbedding]
-    people: People
+    means: IdentityMeans
 
     def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
         """Roles for the faces that are somebody of the map; nobody is in a frame twice."""
-        self.people.observe(picture, faces)
+        self.means.observe(picture, faces)
         alike = {
             (place, entry): cosine
             for place, face in enumerate(faces)
-            for entry, cosine in enumerate(self.vectors @ self.people.vector(face.person))
+            for entry, cosine in enumerate(self.vectors @ self.means.vector(face.person))
         }
         roles: list[Role] = []
         taken: set[tuple[str, int]] = set()
         for (place, entry), cosine in sorted(alike.items(), key=lambda item: -item[1]):
-            if cosine >= _SAME_PERSON and not taken & {('face', place), ('entry', entry)}:
+            if cosine >= SAME_PERSON and not taken & {('face', place), ('entry', entry)}:
                 taken |= {('face', place), ('entry', entry)}
-                roles.append(Role(faces[place], self.identities[entry]))
+                roles.append(Role(faces[place], self.identities[entry], entry))
         return roles
+
+    def state(self) -> Any:
+        """See `Remembering`."""
+        return self.means.state()
+
+    def restore(self, state: Any) -> None:
+        """See `Remembering`."""
+        self.means.restore(state)
 
 
 @dataclasses.dataclass
@@ -280,23 +379,24 @@ class Anonymous:
     Attributes:
       vectors: of the bank, (n, d), unit length.
       identities: of the bank, leading axis 1 each.
-      people: of the clip.
+      means: of the clip's people.
     """
 
     vectors: np.ndarray
     identities: Sequence[IdentityEmbedding]
-    people: People
+    means: IdentityMeans
     _given: dict[int, int] = dataclasses.field(default_factory=dict, init=False)
 
     def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
         """A role for every face."""
-        self.people.observe(picture, faces)
-        return [Role(face, self.identities[self._number(face.person)]) for face in faces]
+        self.means.observe(picture, faces)
+        return [self._role(face) for face in faces]
 
-    def _number(self, person: int) -> int:
-        if person not in self._given:
-            self._given[person] = self._least_alike(self.people.vector(person))
-        return self._given[person]
+    def _role(self, face: TrackedFace) -> Role:
+        if face.person not in self._given:
+            self._given[face.person] = self._least_alike(self.means.vector(face.person))
+        number = self._given[face.person]
+        return Role(face, self.identities[number], number)
 
     def _least_alike(self, vector: np.ndarray) -> int:
         """Who of the bank is least like a person; nobody twice before everybody once."""
@@ -306,9 +406,11 @@ class Anonymous:
         return int(order[np.argmin(uses)])
 
     def state(self) -> dict[str, Any]:
-        """JSON values for `restore`."""
-        return {str(person): number for person, number in self._given.items()}
+        """See `Remembering`: the people, and who each of them became."""
+        given = {str(person): number for person, number in self._given.items()}
+        return {'means': self.means.state(), 'given': given}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes up what `state` gave."""
-        self._given = {int(person): number for person, number in state.items()}
+        """See `Remembering`."""
+        self.means.restore(state['means'])
+        self._given = {int(person): number for person, number in state['given'].items()}

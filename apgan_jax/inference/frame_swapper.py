@@ -6,7 +6,7 @@ to be blended where, and the writer does it in the frame's own pixels.
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -136,6 +136,31 @@ class FrameSwapper:
         self._check = check
         self._steadiers: dict[tuple[int, int], FaceSteadier] = {}
 
+    def state(self) -> dict[str, Any]:
+        """See `casting.Remembering`; to be taken between two frames that `run` yields.
+
+        It is that of the last frame yielded if that one was the last of a batch: of the last
+        frame that `run` was given, for instance.
+        """
+        return {
+            'casting': self._casting.state(),
+            'likeness': self._check and self._check.state(),
+            'steadying': [
+                {'person': person, 'number': number, 'steadier': steadier.state()}
+                for (person, number), steadier in self._steadiers.items()
+            ],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `casting.Remembering`."""
+        self._casting.restore(state['casting'])
+        if self._check is not None:
+            self._check.restore(state['likeness'])
+        self._steadiers = {}
+        for each in state['steadying']:
+            steadier = self._steadiers[each['person'], each['number']] = FaceSteadier()
+            steadier.restore(each['steadier'])
+
     def run(self, tracked: Iterable[tuple[F, Sequence[TrackedFace]]]) -> Iterator[Swapped[F]]:
         """Yields every frame, in order, with its patches; at most a batch of frames late."""
         waiting: list[_Work] = []
@@ -182,8 +207,7 @@ class FrameSwapper:
         self, face: _Face, swapped: np.ndarray, before: Mapping[tuple[int, int], FaceSteadier]
     ) -> np.ndarray:
         """With what the last frame knew of the same person with the same new identity."""
-        # Castings give the same identity, and not an equal one, for as long as it is meant to stay.
-        key = face.role.face.person, id(face.role.identity)
+        key = face.role.face.person, face.role.number
         steadier = before.get(key) or FaceSteadier()
         self._steadiers[key] = steadier
         return steadier(face.aligned.crop, swapped)

@@ -5,7 +5,6 @@ import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -18,19 +17,20 @@ from apgan_jax.inference.anonymity import TooAlike
 from apgan_jax.inference.casting import (
     Anonymous,
     Embed,
+    FaceSelector,
+    IdentityMeans,
     Like,
     Mapped,
     OneSource,
-    People,
-    parse_choice,
+    parse_selector,
     read_map,
 )
 from apgan_jax.inference.frame_swapper import FACE_ALONE, Blend, FrameSwapper
 from apgan_jax.inference.sources import VIDEO_FRAMES, Source, load_source
-from apgan_jax.inference.swap import Job, Session
+from apgan_jax.inference.swap import Job
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.metrics.identity import SFace
 from apgan_jax.models.identity import IdentityEmbedding
+from apgan_jax.networks.recognisers import SFaceRecogniser
 
 
 def swap_job(
@@ -49,14 +49,14 @@ def swap_job(
     embed = _face_embedder(swapper.bundle.crop_spec, swapper.embed_vectors)
     like_vector = functools.cache(functools.partial(_photo_vector, swapper=swapper))
 
-    def begin() -> Session:
-        people = People(embed)
-        choose = parse_choice(face, like=lambda path: Like(like_vector(path), people))
-        frame_swapper = FrameSwapper(swapper, OneSource(source.identity, choose), blend=blend)
-        return Session(frame_swapper, people.state, people.restore)
+    def select() -> FaceSelector:
+        return parse_selector(face, like=lambda path: Like(like_vector(path), IdentityMeans(embed)))
+
+    def begin() -> FrameSwapper:
+        return FrameSwapper(swapper, OneSource(source.identity, select()), blend=blend)
 
     # Before the sources are read: a wrong word is found at once.
-    parse_choice(face, like=lambda path: Like(like_vector(path), People(embed)))
+    select()
     source = load_source(paths, swapper, video_frames=video_frames)
     fingerprint = {'source': _hash(source.identity), 'face': face, **dataclasses.asdict(blend)}
     return Job(swapper, begin, embed, fingerprint=fingerprint), source
@@ -73,11 +73,9 @@ def map_job(swapper: Swapper, path: Path, *, blend: Blend = FACE_ALONE) -> Job:
     identities = [load_source(entry.source, swapper).identity for entry in entries]
     embed = _face_embedder(swapper.bundle.crop_spec, swapper.embed_vectors)
 
-    def begin() -> Session:
-        people = People(embed)
-        casting = Mapped(vectors, identities, people)
-        frame_swapper = FrameSwapper(swapper, casting, blend=blend)
-        return Session(frame_swapper, people.state, people.restore)
+    def begin() -> FrameSwapper:
+        casting = Mapped(vectors, identities, IdentityMeans(embed))
+        return FrameSwapper(swapper, casting, blend=blend)
 
     fingerprint = {
         'map': [_hash(identity) for identity in identities],
@@ -96,26 +94,15 @@ def anonymise_job(swapper: Swapper, *, blend: Blend = FACE_ALONE) -> Job:
     encoder = swapper.bundle.identity_encoder
     identities = [load_identity(path, encoder) for path in bank_files()]
     vectors = np.stack([np.asarray(identity.vector)[0] for identity in identities])
-    spec, sface = swapper.bundle.crop_spec, SFace()
+    spec, sface = swapper.bundle.crop_spec, SFaceRecogniser()
     embed = _face_embedder(spec, swapper.embed_vectors)
     embed_sface = _face_embedder(spec, sface.embed)
 
-    def begin() -> Session:
-        people = People(embed)
-        sface_people = People(embed_sface)
-        casting = Anonymous(vectors, identities, people)
-        parts: tuple[Any, ...] = (people, sface_people, casting)
-
-        def restore(states: Sequence[Any]) -> None:
-            for part, state in zip(parts, states, strict=True):
-                part.restore(state)
-
-        check = TooAlike(swapper, people, sface_people, sface)
-        return Session(
-            FrameSwapper(swapper, casting, blend=blend, check=check),
-            lambda: [part.state() for part in parts],
-            restore,
-        )
+    def begin() -> FrameSwapper:
+        means = IdentityMeans(embed)
+        check = TooAlike(swapper, means, IdentityMeans(embed_sface), sface)
+        casting = Anonymous(vectors, identities, means)
+        return FrameSwapper(swapper, casting, blend=blend, check=check)
 
     fingerprint = {
         'bank': [_hash(identity) for identity in identities],

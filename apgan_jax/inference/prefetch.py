@@ -11,7 +11,7 @@ _END = object()
 _POLL_SECONDS = 0.1
 
 
-def in_background(items: Iterable[T], *, ahead: int = 4) -> Generator[T]:
+def prefetch(items: Iterable[T], *, ahead: int = 4) -> Generator[T]:
     """Yields what `items` yields, computed in another thread.
 
     The stages of a pipeline are plain generators; each that is wrapped in this runs beside the

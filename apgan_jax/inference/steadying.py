@@ -5,11 +5,12 @@ target's do not. They are averaged along the target's optical flow, as far as th
 target; where it does not, at lips and lids that open, the frame is left as it came.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 
-from apgan_jax.metrics.fwe import warp
-from apgan_jax.networks.flow import DisFlow, Flow
+from apgan_jax.networks.flow import DisFlow, Flow, warp
 
 # How much of the past is kept where the flow explains the target fully: some ten frames.
 _MEMORY = 0.9
@@ -57,6 +58,14 @@ class FaceSteadier:
         steady = self._steadied(target, coarse)
         self._target, self._coarse = target, steady
         return np.clip(np.rint(generated + (steady - coarse)), 0, 255).astype(np.uint8)
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers of the last frame: arrays, none of which changes later."""
+        return {'target': self._target, 'coarse': self._coarse}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes up what `state` gave."""
+        self._target, self._coarse = state['target'], state['coarse']
 
     def _steadied(self, target: np.ndarray, coarse: np.ndarray) -> np.ndarray:
         if self._target is None or self._coarse is None:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from apgan_jax.face import blending, landmarks
 from apgan_jax.face.tracking import FaceTracker, TrackedFace
 from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
 from apgan_jax.inference.casting import Embed
-from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper, Swapped
+from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
 from apgan_jax.inference.label import render_label
-from apgan_jax.inference.prefetch import in_background
+from apgan_jax.inference.session import Session, SessionState
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.provenance import manifest
 from apgan_jax.provenance.credentials import Credentials
 from apgan_jax.video.encoding import Encoding
-from apgan_jax.video.reader import Frame, VideoReader, is_camera
+from apgan_jax.video.reader import VideoReader, is_camera
 from apgan_jax.video.writer import VIDEO_SUFFIXES, VideoStats, VideoWriter
 
 IMAGE_OUTPUT_SUFFIXES = ('.jpg', '.jpeg', '.png')
@@ -52,34 +52,19 @@ class Output:
 
 
 @dataclasses.dataclass(frozen=True)
-class Session:
-    """What one target is swapped with: it remembers the target's people.
-
-    Attributes:
-      frame_swapper: with the casting.
-      state: JSON values of the casting, for resuming.
-      restore: takes them up.
-    """
-
-    frame_swapper: FrameSwapper
-    state: Callable[[], Any]
-    restore: Callable[[Any], None]
-
-
-@dataclasses.dataclass(frozen=True)
 class Job:
     """Who becomes whom, and how.
 
     Attributes:
       swapper: the model.
-      begin: makes the session of a target that knows nobody yet.
+      begin: makes what swaps the faces of one target and knows nobody of it yet.
       embed: of a face, by which the tracker knows people again.
       kind: 'swapped' or 'anonymised', for the manifest.
       fingerprint: JSON values that tell this job from another one, for resuming.
     """
 
     swapper: Swapper
-    begin: Callable[[], Session]
+    begin: Callable[[], FrameSwapper]
     embed: Embed
     kind: manifest.EditKind = 'swapped'
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -299,7 +284,7 @@ def _swap_faces(
 ) -> FaceCounts:
     """Writes a photo with its faces swapped."""
     unsigned, edit = marked
-    (done,) = job.begin().frame_swapper.run([(_Photo(photo), faces)])
+    (done,) = job.begin().run([(_Photo(photo), faces)])
     picture = photo.copy()
     for patch in [*done.patches, *_label(how.label, photo.shape)]:
         blending.paste(picture, patch)
@@ -382,27 +367,23 @@ def _swap_video(
             resume=how.resume,
             job=fingerprint,
         )
-        session = job.begin()
-        counts = _restore(writer.restored_notes, tracker, session)
+        session, counts = Session(tracker, job.begin()), FaceCounts()
+        if writer.restored_notes is not None:
+            state = SessionState.of_tree(writer.restored_notes)
+            session.restore(state)
+            counts.add(state.counts)
         label = _label(how.label, (reader.info.height, reader.info.width))
-        stages = contextlib.closing(_stages(reader, writer.next_frame, tracker, session))
-        with stages as swapped, _stopped_by_user(allowed=reader.is_live):
-            for done in swapped:
-                writer.write(done.frame, [*done.patches, *label])
+        frames = writer.in_segments(reader.frames(writer.next_frame))
+        with (
+            contextlib.closing(session.run(frames)) as swapped,
+            _stopped_by_user(allowed=reader.is_live),
+        ):
+            for done, after in swapped:
+                writer.write(done.frame, [*done.patches, *label], after and after.tree())
                 counts.add(done.counts)
-                writer.notes = _notes(counts, tracker, session)
                 if on_frame:
                     on_frame()
         return SwapReport(counts, writer.finish())
-
-
-def _stages(
-    reader: VideoReader, first: int, tracker: FaceTracker, session: Session
-) -> Generator[Swapped[Frame]]:
-    """Decoding, finding and generating, each in a thread of its own."""
-    frames = in_background(reader.frames(first), ahead=4)
-    tracked = in_background(tracker.track(frames), ahead=4)
-    return in_background(session.frame_swapper.run(tracked), ahead=8)
 
 
 @contextlib.contextmanager
@@ -413,24 +394,6 @@ def _stopped_by_user(*, allowed: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         if not allowed:
             raise
-
-
-def _notes(counts: FaceCounts, tracker: FaceTracker, session: Session) -> dict[str, Any]:
-    """What a resumed run must know; the tracker is some frames ahead, which does no harm."""
-    return {
-        'counts': dataclasses.asdict(counts),
-        'tracker': tracker.state(),
-        'casting': session.state(),
-    }
-
-
-def _restore(notes: Any, tracker: FaceTracker, session: Session) -> FaceCounts:
-    if notes is None:
-        return FaceCounts()
-    tracker.restore(notes['tracker'])
-    session.restore(notes['casting'])
-    people = {int(person): frames for person, frames in notes['counts']['people'].items()}
-    return FaceCounts(**{**notes['counts'], 'people': people})
 
 
 def _label(text: str | None, shape: tuple[int, ...]) -> list[blending.Patch]:

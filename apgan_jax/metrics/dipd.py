@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from apgan_jax.metrics.metric import FacePair, Metric
+from apgan_jax.face.face_pair import FacePair
+from apgan_jax.metrics.metric import Metric
 from apgan_jax.networks.vgg import Vgg16
 
 _EPSILON = 1e-5

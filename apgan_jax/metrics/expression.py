@@ -13,10 +13,11 @@ from collections.abc import Callable
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.metrics.metric import Description, FacePair, Metric, SeenFace
-from apgan_jax.metrics.pose import PoseEstimator
+from apgan_jax.face.face_pair import FacePair, SeenFace
+from apgan_jax.metrics.metric import Description, Metric
 from apgan_jax.networks.adapters import AdaptedNetwork
 from apgan_jax.networks.network import NetworkInfo, Remembered, mediapipe_info
+from apgan_jax.networks.pose_estimator import PoseEstimator
 
 BLENDSHAPES = ('jawOpen', 'eyeBlinkLeft', 'eyeBlinkRight')
 

@@ -1,6 +1,7 @@
 """Flow warping error (paper IV-C, eq. 14): whether a face keeps its colours while it moves.
 
-Images are float32 (h, w, 3) in [0, 1], flows float32 (h, w, 2) as in `flow`.
+Images are float32 (h, w, 3) in [0, 1], flows float32 (h, w, 2) as in `networks.flow`; `warp` is the
+W of eq. 14.
 
 The paper gives neither the range of Y nor the norm of eq. 14. Taken to the letter, the sum runs
 over the H·W·C values of a picture, so the norm of one of them is its absolute value; the range
@@ -13,24 +14,7 @@ added up instead of averaged, six times ours, would be of the paper's size: 0.24
 import cv2
 import numpy as np
 
-
-def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """W of eq. 14: the image as seen from where the flow starts, by bilinear interpolation.
-
-    Args:
-      image: float32 (h, w, c); a flow may be warped too.
-      flow: from the picture that is to be rebuilt to `image`.
-
-    Returns:
-      float32 (h, w, c): at p the image's value at p + flow(p); beyond its border, the border's.
-    """
-    x, y = _ends(flow)
-    # OpenCV 5 interpolates two channels together only to a 32nd of a pixel, one alone exactly.
-    planes = [
-        cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for plane in cv2.split(image)
-    ]
-    return cv2.merge(planes)
+from apgan_jax.networks.flow import flow_ends, warp
 
 
 def visible(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
@@ -78,16 +62,9 @@ def warping_error(
     return (red + green + blue) / 3
 
 
-def _ends(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    height, width = flow.shape[:2]
-    x = flow[..., 0] + np.arange(width, dtype=np.float32)
-    y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    return x, y
-
-
 def _inside(flow: np.ndarray) -> np.ndarray:
     height, width = flow.shape[:2]
-    x, y = _ends(flow)
+    x, y = flow_ends(flow)
     return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
 
 

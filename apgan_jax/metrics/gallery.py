@@ -5,8 +5,9 @@ from collections.abc import Collection
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.metrics.identity import Recogniser
-from apgan_jax.metrics.metric import FacePair, Metric
+from apgan_jax.face.face_pair import FacePair
+from apgan_jax.metrics.metric import Metric
+from apgan_jax.networks.recognisers import Recogniser
 
 _CHUNK = 16384  # entries compared at a time: 64 MiB of cosines for 1,024 queries
 

@@ -44,7 +44,7 @@ def bilinear_upsample(image: jax.Array) -> jax.Array:
 def arcface_window(head_crop: jax.Array) -> jax.Array:
     """ArcFace's crop out of a head crop, differentiable: the input of every identity encoder.
 
-    A fixed window (DESIGN: x in [0.14, 0.86], y in [0.128, 0.848] of the size), resized to 112 px
+    A fixed window (x in [0.14, 0.86], y in [0.128, 0.848] of the size), resized to 112 px
     with half-pixel centres, antialiased when that shrinks it.
 
     Args:

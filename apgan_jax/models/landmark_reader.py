@@ -16,11 +16,12 @@ from typing import Any, Self
 import flax.linen as nn
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
 from apgan_jax.files import safetensors_file
+from apgan_jax.files.tensors import flatten, require_shapes, shapes_of
 from apgan_jax.models.convolutions import Conv
 from apgan_jax.models.images import resize_window
 
@@ -93,7 +94,7 @@ class LandmarkReader:
           path: of the file.
           card: what it was trained on, and how well it reads.
         """
-        params = flatten_dict(self.params, sep='/')
+        params = flatten(self.params)
         tensors = {f'{_PARAMS}{name}': np.asarray(value) for name, value in params.items()}
         tensors |= {_MEAN: self.mean, _COMPONENTS: self.components}
         safetensors_file.write(path, tensors, dict(card))
@@ -114,7 +115,11 @@ class LandmarkReader:
         picture = jax.ShapeDtypeStruct((1, INPUT_SIZE, INPUT_SIZE, 3), np.float32)
         network = LandmarkNetwork(len(components))
         wanted = jax.eval_shape(network.init, jax.random.key(0), picture)['params']
-        shapes = {name: leaf.shape for name, leaf in flatten_dict(wanted, sep='/').items()}
-        if {name: value.shape for name, value in found.items()} != shapes:
-            raise UserError(f'{path}: its tensors are not those of this version; {remedy}')
+        require_shapes(
+            found,
+            shapes_of(wanted),
+            where=str(path),
+            what='the landmark reader of this version',
+            remedy=remedy,
+        )
         return cls(unflatten_dict(found, sep='/'), mean, components)

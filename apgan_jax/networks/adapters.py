@@ -32,7 +32,7 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import warp_to_crop
-from apgan_jax.metrics.metric import SeenFace
+from apgan_jax.face.face_pair import SeenFace
 from apgan_jax.models.images import arcface_window
 from apgan_jax.networks.network import NetworkInfo, OnnxNetwork
 

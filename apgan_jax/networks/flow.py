@@ -160,6 +160,33 @@ class _PairNetwork(OnnxNetwork):
         return flow[0].transpose(1, 2, 0).astype(np.float32)
 
 
+def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """The image as seen from where the flow starts, by bilinear interpolation.
+
+    Args:
+      image: float32 (h, w, c); a flow may be warped too.
+      flow: from the picture that is to be rebuilt to `image`.
+
+    Returns:
+      float32 (h, w, c): at p the image's value at p + flow(p); beyond its border, the border's.
+    """
+    x, y = flow_ends(flow)
+    # OpenCV 5 interpolates two channels together only to a 32nd of a pixel, one alone exactly.
+    planes = [
+        cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for plane in cv2.split(image)
+    ]
+    return cv2.merge(planes)
+
+
+def flow_ends(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a flow (h, w, 2) leads: x and y, float32 (h, w) each, pixels."""
+    height, width = flow.shape[:2]
+    x = flow[..., 0] + np.arange(width, dtype=np.float32)
+    y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    return x, y
+
+
 def _padded(image: np.ndarray, multiple: int, least: int) -> np.ndarray:
     """The image with its last row and column repeated until the sides are fit."""
     height, width = (-(-max(side, least) // multiple) * multiple for side in image.shape[:2])

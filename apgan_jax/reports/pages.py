@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from apgan_jax.errors import UserError
+from apgan_jax.files.atomic import whole_file
 from apgan_jax.reports.charts import colours
 
 _STYLE = """
@@ -65,10 +66,8 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
       UserError: it cannot be written.
     """
-    part = path.with_name(f'.{path.name}.part')
     try:
-        part.write_text(text, encoding='utf-8')
-        part.replace(path)
+        with whole_file(path) as part:
+            part.write_text(text, encoding='utf-8')
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UserError(f'{path}: cannot be written ({error.strerror}); choose another') from error

@@ -29,6 +29,7 @@ import orbax.checkpoint as ocp
 
 from apgan_jax.errors import UserError, first_line
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.files.tensors import flatten
 
 # A name stands for itself and all that is under it.
 _FIXED = ('seed', 'batch_size', 'size', 'generator', 'discriminator', 'identity_encoder')
@@ -222,22 +223,12 @@ def _restore(manager: Any, step: int, **items: Any) -> Any:
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Old and new value of each field that differs, by its dotted name."""
-    old, new = _flat(before), _flat(now)
+    old, new = (flatten(fields, '.') for fields in (before, now))
     return {
         name: (old.get(name), new.get(name))
         for name in sorted(old | new)
         if old.get(name) != new.get(name)
     }
-
-
-def _flat(fields: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            flat |= {f'{name}.{rest}': inner for rest, inner in _flat(value).items()}
-        else:
-            flat[name] = value
-    return flat
 
 
 def _is_under(name: str, groups: tuple[str, ...]) -> bool:

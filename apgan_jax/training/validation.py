@@ -18,19 +18,16 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from apgan_jax.data.records import (
-    CorruptRecordError,
-    FaceRecord,
-    RecordDataset,
-    show_different_people,
-)
+from apgan_jax.data.records import FaceRecord, RecordDataset, show_different_people
+from apgan_jax.data.tfrecord import CorruptRecordError
 from apgan_jax.errors import UserError, first_line
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.metrics.identity import SFace, cosine
-from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator, pose_distance
+from apgan_jax.metrics.pose import pose_distance
 from apgan_jax.metrics.ssim import ssim
 from apgan_jax.models.images import image_grid
 from apgan_jax.networks.network import data_folder
+from apgan_jax.networks.pose_estimator import WEIGHTS, PoseEstimator
+from apgan_jax.networks.recognisers import SFaceRecogniser, cosine
 from apgan_jax.training import sharding
 from apgan_jax.training.train_step import TrainingModel, swap_pairs
 
@@ -275,7 +272,7 @@ def _ssim(pairs: EvaluationPairs) -> Measure:
 
 
 def _sface(pairs: EvaluationPairs) -> Measure:
-    network = SFace()
+    network = SFaceRecogniser()
     source, target = network.embed(pairs.source), network.embed(pairs.target)
 
     def measure(swapped: np.ndarray) -> dict[str, np.ndarray]:

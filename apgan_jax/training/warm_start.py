@@ -25,6 +25,7 @@ from flax import traverse_util
 from apgan_jax.bundle import Bundle, discriminator_file_of, load_bundle, load_discriminator
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.files.tensors import flatten
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.identity import IdentityEncoder
 from apgan_jax.training import sharding
@@ -83,7 +84,7 @@ def warm_start(
     path = _discriminator_path(bundle_file, discriminator_file)
     if path:
         params, spectral = load_discriminator(path)
-        discriminator = match(params, _flat(state.discriminator_params), depth=2)
+        discriminator = match(params, flatten(state.discriminator_params), depth=2)
         _require_any(discriminator, path)
         replaced['discriminator_params'] = discriminator.loaded
         replaced['discriminator_spectral'] = {
@@ -130,7 +131,7 @@ def _misfits(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, s
 
 
 def _match_generator(bundle: Bundle, params: Any, encoder: IdentityEncoder, size: int) -> Match:
-    found = match(_flat(bundle.generator_params), _flat(params))
+    found = match(flatten(bundle.generator_params), flatten(params))
     if bundle.generator.size != size:
         found = _without(found, lambda name: name.startswith('to_rgb/'), 'works at another size')
     if bundle.identity_encoder.sha256 != encoder.sha256:
@@ -201,13 +202,9 @@ def _replace(state: TrainState, replaced: Mapping[str, Mapping[str, np.ndarray]]
 
 
 def _put(tree: Any, values: Mapping[str, np.ndarray], *, nested: bool) -> Any:
-    flat = _flat(tree) if nested else dict(tree)
+    flat = flatten(tree) if nested else dict(tree)
     for name, value in values.items():
         old = flat[name]
         # A copy: the step gives the buffers of its state away, and each only once.
         flat[name] = sharding.put_arrays(np.array(value, old.dtype), old.sharding)
     return traverse_util.unflatten_dict(flat, sep='/') if nested else flat
-
-
-def _flat(params: Any) -> dict[str, Any]:
-    return traverse_util.flatten_dict(params, sep='/')

@@ -141,12 +141,14 @@ class Frame:
       time: seconds, increasing.
       number: from 0.
       decoded: for `VideoWriter`, which changes it.
+      ends_segment: whether the writer closes a segment after it, see `segments.in_segments`.
     """
 
     rgb: np.ndarray
     time: float
     number: int
     decoded: Any = field(repr=False, compare=False)
+    ends_segment: bool = False
 
 
 def is_camera(target: Path | str) -> bool:

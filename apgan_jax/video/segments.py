@@ -6,19 +6,21 @@ which says what they are segments of.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.files import safetensors_file
+from apgan_jax.files import array_tree, safetensors_file, tensors
+from apgan_jax.video.reader import Frame
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _JOB_NAME = 'job.json'
 _ARRAYS = ('pts', 'duration', 'size', 'is_key')
+_NOTED = 'notes/'
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Segment:
       is_key: bool (n,).
       packets: uint8 (sum of sizes,); empty in `SegmentFolder.segments`.
       painted_frames: those that had patches.
-      notes: the caller's state after the last frame.
+      notes: the caller's state after the last frame, JSON values and arrays; None in
+        `SegmentFolder.segments`.
     """
 
     pts: np.ndarray
@@ -56,12 +59,10 @@ class SegmentEncoder:
 
     Attributes:
       encoder: PyAV's, open and new.
-      start: the first frame's time, seconds.
       painted_frames: counted by the owner.
     """
 
     encoder: Any
-    start: float
     painted_frames: int = 0
     _packets: list[Any] = field(default_factory=list)
     _durations: dict[int, int] = field(default_factory=dict)
@@ -96,7 +97,8 @@ class SegmentFolder:
       resume: keep the segments that are there if they are of an equal job, else start anew.
 
     Attributes:
-      segments: finished ones, without their packets.
+      segments: finished ones, without their packets and notes.
+      notes: of the last finished one; None without.
 
     Raises:
       UserError: the folder cannot be made or read, or is another job's.
@@ -107,6 +109,7 @@ class SegmentFolder:
         # As it will be read: tuples become lists, and what is no JSON is found out now.
         self._job = json.loads(json.dumps({'format_version': _FORMAT_VERSION, **job}))
         self.segments: list[Segment] = []
+        self.notes: Any = None
         try:
             path.mkdir(exist_ok=True)
         except OSError as error:
@@ -132,7 +135,9 @@ class SegmentFolder:
           UserError: it cannot be written.
         """
         arrays = {name: getattr(segment, name) for name in (*_ARRAYS, 'packets')}
-        document = {'painted_frames': segment.painted_frames, 'notes': segment.notes}
+        notes, noted = array_tree.split(segment.notes)
+        arrays |= {_NOTED + name: array for name, array in noted.items()}
+        document = {'painted_frames': segment.painted_frames, 'notes': notes}
         path = self._segment_path(len(self.segments))
         try:
             safetensors_file.write(path, arrays, document)
@@ -140,7 +145,7 @@ class SegmentFolder:
             raise UserError(
                 f'{path}: cannot be written ({error.strerror}); check that the disk has room'
             ) from error
-        self.segments.append(_without_packets(segment))
+        self._add(segment)
 
     def load(self) -> Iterator[Segment]:
         """The finished segments with their packets, one at a time."""
@@ -158,19 +163,28 @@ class SegmentFolder:
 
     def _read(self, number: int) -> Segment:
         arrays, document = safetensors_file.read(self._segment_path(number), 'segment')
-        return Segment(**arrays, painted_frames=document['painted_frames'], notes=document['notes'])
+        noted = {name: arrays.pop(name) for name in list(arrays) if name.startswith(_NOTED)}
+        notes = array_tree.join(
+            document['notes'], {name.removeprefix(_NOTED): each for name, each in noted.items()}
+        )
+        return Segment(**arrays, painted_frames=document['painted_frames'], notes=notes)
 
     def _restore(self) -> None:
         while self._segment_path(len(self.segments)).exists():
-            self.segments.append(_without_packets(self._read(len(self.segments))))
+            self._add(self._read(len(self.segments)))
+
+    def _add(self, segment: Segment) -> None:
+        """Only the last one's notes are of use, and hours of them would fill the memory."""
+        self.notes = segment.notes
+        self.segments.append(replace(segment, packets=np.empty(0, np.uint8), notes=None))
 
     def _check_job(self) -> None:
         path = self._path / _JOB_NAME
         try:
-            found = _flat(json.loads(path.read_text()))
+            found = tensors.flatten(json.loads(path.read_text()), '.')
         except ValueError as error:
             raise UserError(f'{path}: is damaged; start anew, without --resume') from error
-        wanted = _flat(self._job)
+        wanted = tensors.flatten(self._job, '.')
         for name in sorted(found.keys() | wanted.keys()):
             before, now = found.get(name), wanted.get(name)
             if before != now:
@@ -186,19 +200,25 @@ class SegmentFolder:
                 path.unlink()
 
 
-def _without_packets(segment: Segment) -> Segment:
-    return Segment(**{**vars(segment), 'packets': np.empty(0, np.uint8)})
+def in_segments(frames: Iterable[Frame], seconds: float) -> Iterator[Frame]:
+    """Says of each frame whether it ends a segment: the last one does, and any before which lie so
+    many seconds. Every segment's first frame, as a run that goes on has it, begins the count.
 
-
-def _flat(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Nested JSON objects as one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f'{prefix}{name}.')
+    Args:
+      frames: of a reader, the first one opens a segment; one is read ahead.
+      seconds: of a segment, at least.
+    """
+    before, start = None, 0.0
+    for frame in frames:
+        if before is None:
+            start = frame.time
         else:
-            flat[prefix + name] = value
-    return flat
+            ends = frame.time >= start + seconds
+            start = frame.time if ends else start
+            yield replace(before, ends_segment=ends)
+        before = frame
+    if before is not None:
+        yield replace(before, ends_segment=True)
 
 
 def decoding_times(pts: np.ndarray) -> np.ndarray:

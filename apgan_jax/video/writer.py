@@ -7,7 +7,7 @@ and chapters are kept; metadata such as the place and time of recording are not.
 
 import heapq
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.blending import Patch
+from apgan_jax.files.atomic import whole_file
 from apgan_jax.video.encoding import Encoding, add_stream, create_encoder, picture_format
 from apgan_jax.video.planes import Painter
 from apgan_jax.video.reader import Frame, VideoReader, declared_seconds
-from apgan_jax.video.segments import SegmentEncoder, SegmentFolder, decoding_times
+from apgan_jax.video.segments import SegmentEncoder, SegmentFolder, decoding_times, in_segments
 from apgan_jax.video.streams import (
     ConvertedText,
     CopiedSound,
@@ -79,7 +80,6 @@ class VideoWriter:
 
     Attributes:
       next_frame: number of the frame that `write` expects.
-      notes: JSON value for the caller's state after the last frame written, kept with each segment.
       restored_notes: those of the last finished segment when resuming, else None.
 
     Raises:
@@ -107,15 +107,23 @@ class VideoWriter:
         self._segment: SegmentEncoder | None = None
         self._segment_seconds = segment_seconds
         self.next_frame = self._folder.frames
-        done = self._folder.segments
-        self.restored_notes = self.notes = done[-1].notes if done else None
+        self.restored_notes = self._folder.notes
 
-    def write(self, frame: Frame, patches: Sequence[Patch] = ()) -> None:
+    def in_segments(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """The reader's frames from `next_frame` on, each with word whether it ends a segment.
+
+        Frames that did not come through here are all of one segment, up to `finish`.
+        """
+        return in_segments(frames, self._segment_seconds)
+
+    def write(self, frame: Frame, patches: Sequence[Patch] = (), notes: Any = None) -> None:
         """Blends patches into a frame's planes and encodes it.
 
         Args:
           frame: the next one of the reader; its decoded planes are changed.
           patches: later ones go on top. Without any, the frame is encoded as it was decoded.
+          notes: the caller's state after this frame, JSON values and arrays, kept with the segment
+            that it ends.
 
         Raises:
           UserError: the encoder refuses the video, or a segment cannot be written.
@@ -123,14 +131,14 @@ class VideoWriter:
         """
         if frame.number != self.next_frame:
             raise ValueError(f'frame {frame.number} where {self.next_frame} is expected')
-        if self._segment and frame.time >= self._segment.start + self._segment_seconds:
-            self._close_segment()
         if self._segment is None:
             encoder = create_encoder(self._encoding, self._picture, self._reader.info)
-            self._segment = SegmentEncoder(encoder, frame.time)
+            self._segment = SegmentEncoder(encoder)
         self._segment.encode(self._painter(frame.decoded, patches))
         self._segment.painted_frames += bool(patches)
         self.next_frame += 1
+        if frame.ends_segment:
+            self._close_segment(notes)
 
     def finish(self) -> VideoStats:
         """Makes the video of the segments, then removes them.
@@ -141,28 +149,20 @@ class VideoWriter:
         self._close_segment()
         if not self._folder.segments:
             raise UserError(f'{self._output}: no frame was written; nothing to make a video of')
-        partial = self._output.with_name(f'.{self._output.name}.partial')
         try:
-            stats = self._assemble(partial)
-            os.replace(partial, self._output)
+            with whole_file(self._output) as partial:
+                stats = self._assemble(partial)
         except (av.FFmpegError, OSError) as error:
             raise UserError(
                 f'{self._output}: cannot be written ({error.strerror}); check that the folder is '
                 'writable and has room'
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
         self._folder.remove()
         return stats
 
-    def discard(self) -> None:
-        """Removes the segments, for runs that nobody will resume."""
-        self._segment = None
-        self._folder.remove()
-
-    def _close_segment(self) -> None:
+    def _close_segment(self, notes: Any = None) -> None:
         if self._segment is not None:
-            self._folder.save(self._segment.finish(self.notes))
+            self._folder.save(self._segment.finish(notes))
             self._segment = None
 
     def _assemble(self, path: Path) -> VideoStats:

@@ -110,7 +110,7 @@ def norm_layer(norm: Norm) -> Layer:
     return Layer(NORM, norm.scale.astype(np.float32), norm.offset.astype(np.float32))
 
 
-def differences(found: Sequence[Layer], expected: Sequence[ExpectedLayer]) -> list[str]:
+def layer_differences(found: Sequence[Layer], expected: Sequence[ExpectedLayer]) -> list[str]:
     """The layers that are missing, surplus or other than expected, one text each."""
     ours = [layer.signature for layer in expected]
     theirs = [layer.signature for layer in found]

@@ -40,7 +40,7 @@ def load_onnx(source: Path) -> onnx.ModelProto:
     return model
 
 
-def read_layers(model: onnx.ModelProto) -> tuple[list[Layer], list[str]]:
+def read_graph(model: onnx.ModelProto) -> tuple[list[Layer], list[str]]:
     """Walks a graph.
 
     Returns:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from apgan_jax.files.tensors import shape_problems
 from data_prep.port.layers import (
     ADD,
     DENSE,
@@ -30,20 +31,14 @@ def clean(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def differences(state: Mapping[str, np.ndarray], expected: Sequence[ExpectedLayer]) -> list[str]:
+def tensor_differences(
+    state: Mapping[str, np.ndarray], expected: Sequence[ExpectedLayer]
+) -> list[str]:
     """The names that a cleaned state dict lacks or has too many, and the wrong shapes."""
-    wanted = _shapes(expected)
-    problems = [f'missing {name}' for name in sorted(wanted.keys() - state.keys())]
-    problems += [f'surplus {name}' for name in sorted(state.keys() - wanted.keys())]
-    problems += [
-        f'{name} is {state[name].shape}, not {shape}'
-        for name, shape in wanted.items()
-        if name in state and state[name].shape != shape
-    ]
-    return problems
+    return shape_problems(state, _shapes(expected))
 
 
-def read_layers(state: Mapping[str, np.ndarray], expected: Sequence[ExpectedLayer]) -> list[Layer]:
+def read_state(state: Mapping[str, np.ndarray], expected: Sequence[ExpectedLayer]) -> list[Layer]:
     """The layers of a cleaned state dict that has the expected names and shapes."""
     state = {name: state[name].astype(np.float32) for name in _shapes(expected)}
     return [_layer(state, wanted) for wanted in expected]

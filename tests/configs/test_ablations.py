@@ -16,7 +16,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import generate
 from apgan_jax.models.identity import IdentityEmbedding, IdentityEncoder
-from apgan_jax.models.identity.embedding import normalise
+from apgan_jax.models.identity.embedding import unit_length
 from apgan_jax.models.images import (
     ARCFACE_SIZE,
     arcface_window,
@@ -75,7 +75,7 @@ class SmallEncoder(nn.Module):
     def __call__(self, images):
         pooled = images[:, ::16, ::16].reshape(len(images), -1)
         features = {stage: nn.Dense(8, name=f'stage{stage}')(pooled) for stage in ('14', '7')}
-        return IdentityEmbedding(normalise(nn.Dense(16, name='vector')(pooled)), features)
+        return IdentityEmbedding(unit_length(nn.Dense(16, name='vector')(pooled)), features)
 
 
 @functools.cache

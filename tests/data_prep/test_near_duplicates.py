@@ -10,10 +10,10 @@ import pytest
 from apgan_jax.files.image_files import decode_image, encode_image
 from data_prep.near_duplicates import (
     FacePrint,
-    correlation,
     find_near_duplicates,
     is_same,
     make_print,
+    thumbnail_correlation,
 )
 from support.faces import brighter, head, write_photos
 
@@ -106,7 +106,7 @@ def test_two_photos_of_one_label_may_differ_more():
     rng = np.random.default_rng(0)
     noisy = np.clip(crop() + rng.normal(0, 47, (128, 128, 1)), 0, 255).astype(np.uint8)
     one, other = print_of(crop(), '0'), print_of(noisy, '1')
-    assert 0.96 < correlation(one.thumbnail, other.thumbnail) < 0.98
+    assert 0.96 < thumbnail_correlation(one.thumbnail, other.thumbnail) < 0.98
     assert not is_same(one, other)
     labelled = [print_of(crop(), '0', identity='ann'), print_of(noisy, '1', identity='ann')]
     assert is_same(*labelled)
@@ -116,10 +116,10 @@ def test_two_photos_of_one_label_may_differ_more():
 
 def test_correlation_of_known_pictures():
     ramp = bytes(range(256)) * 4
-    assert correlation(ramp, ramp) == pytest.approx(1)
-    assert correlation(ramp, ramp[::-1]) == pytest.approx(-1)
-    assert correlation(bytes(1024), bytes(1024)) == 1
-    assert correlation(bytes(1024), ramp) == 0
+    assert thumbnail_correlation(ramp, ramp) == pytest.approx(1)
+    assert thumbnail_correlation(ramp, ramp[::-1]) == pytest.approx(-1)
+    assert thumbnail_correlation(bytes(1024), bytes(1024)) == 1
+    assert thumbnail_correlation(bytes(1024), ramp) == 0
 
 
 def test_the_command_keeps_one_of_each_across_folders(tmp_path):

@@ -14,7 +14,7 @@ from apgan_jax.models.identity import load_identity_encoder
 from data_prep import port_arcface
 from data_prep.port import onnx_graph, state_dict, tflite
 from data_prep.port.architectures import iresnet_layers
-from data_prep.port.layers import differences
+from data_prep.port.layers import layer_differences
 from support.arcface_files import iresnet_onnx, random_state
 
 
@@ -104,8 +104,8 @@ def small_onnx(state, fused=True):
 
 
 def problems(model):
-    found, unknown = onnx_graph.read_layers(model)
-    return unknown + differences(found, iresnet_layers(SMALL))
+    found, unknown = onnx_graph.read_graph(model)
+    return unknown + layer_differences(found, iresnet_layers(SMALL))
 
 
 def only(nodes, operation, number=0):
@@ -118,11 +118,13 @@ def test_the_layers_of_an_onnx_file_are_the_expected(state, fused):
 
 
 def test_a_network_of_another_depth_lists_its_missing_layers(state):
-    found, _ = onnx_graph.read_layers(small_onnx(state))
-    listed = differences(found, iresnet_layers((1, 1, 2, 1)))
+    found, _ = onnx_graph.read_graph(small_onnx(state))
+    listed = layer_differences(found, iresnet_layers((1, 1, 2, 1)))
     assert len(listed) == 4
     assert 'missing Conv 256×256×3×3 stride 1 pad 1 PRelu (layer3_block1/conv1)' in listed
-    assert differences(found[:-1], iresnet_layers(SMALL)) == ['missing Gemm 512×25088 (embedding)']
+    assert layer_differences(found[:-1], iresnet_layers(SMALL)) == [
+        'missing Gemm 512×25088 (embedding)'
+    ]
 
 
 def test_all_that_differs_in_a_graph_is_listed(state):
@@ -157,7 +159,7 @@ def test_attributes_that_no_such_network_has(state, operation, attribute, value,
     del node.attribute[:]
     node.attribute.extend([*kept, onnx.helper.make_attribute(attribute, value)])
     # What follows an unknown node may be unknown as well.
-    _, (unknown, *_) = onnx_graph.read_layers(model)
+    _, (unknown, *_) = onnx_graph.read_graph(model)
     assert unknown.startswith(f'unknown {operation} ') and reason in unknown
 
 
@@ -169,7 +171,7 @@ def test_constants_of_another_size_or_none_are_listed(state):
                 onnx.numpy_helper.from_array(np.zeros(63, np.float32), 'prelu.weight')
             )
     only(model.graph.node, 'Gemm').input[1] = 'data'
-    _, unknown = onnx_graph.read_layers(model)
+    _, unknown = onnx_graph.read_graph(model)
     assert len(unknown) == 2
     assert "'prelu.weight' is (63,), not (64,)" in unknown[0]
     assert "'data' is no constant" in unknown[1]
@@ -189,7 +191,7 @@ def test_all_wrong_names_and_shapes_of_a_state_dict_are_listed(state):
     del wrong['layer1.0.bn3.running_var'], wrong['fc.bias']
     wrong['layer1.0.se.fc.weight'] = np.zeros(1)
     wrong['prelu.weight'] = np.zeros(1)
-    assert state_dict.differences(wrong, iresnet_layers(SMALL)) == [
+    assert state_dict.tensor_differences(wrong, iresnet_layers(SMALL)) == [
         'missing fc.bias',
         'missing layer1.0.bn3.running_var',
         'surplus layer1.0.se.fc.weight',

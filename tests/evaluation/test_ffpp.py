@@ -4,8 +4,8 @@ import pytest
 
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation.ffpp import (
+    DatasetSwap,
     FaceForensics,
-    Swap,
     official_swaps,
     parse_swaps,
     those_there,
@@ -26,14 +26,14 @@ def data(tmp_path):
 def test_split_is_seventy_pairs_in_both_directions():
     swaps = official_swaps()
     assert len(set(swaps)) == 140
-    assert {Swap(swap.source, swap.target) for swap in swaps} == set(swaps)
+    assert {DatasetSwap(swap.source, swap.target) for swap in swaps} == set(swaps)
     # Everybody is the target once and the source once.
     assert len({swap.target for swap in swaps}) == len({swap.source for swap in swaps}) == 140
-    assert Swap('634', '660') in swaps
+    assert DatasetSwap('634', '660') in swaps
 
 
 def test_files_are_where_the_download_script_puts_them(data):
-    swap = Swap('519', '515')
+    swap = DatasetSwap('519', '515')
     assert data.original('519').is_file()
     assert data.swapped('Deepfakes', swap).name == '519_515.mp4'
     assert data.swapped('Deepfakes', swap).is_file()
@@ -44,12 +44,12 @@ def test_absent_files_are_counted_and_named(data):
     swaps = parse_swaps(['519_515', '515_519'])
     needed = [(swap, [data.swapped('Deepfakes', swap)]) for swap in swaps]
     there, line = those_there(needed, 'Deepfakes')
-    assert there == [Swap('519', '515')]
+    assert there == [DatasetSwap('519', '515')]
     assert line == 'Deepfakes: 1 of 2 swaps are there; missing 515_519'
 
 
 def test_nothing_there_is_an_error(data):
-    swap = Swap('000', '003')
+    swap = DatasetSwap('000', '003')
     with pytest.raises(UserError, match='none of 1'):
         those_there([(swap, [data.original('000')])], 'bundles')
 

@@ -1,4 +1,4 @@
-"""Photo protocols: which pairs, and what a model of random weights gets for them."""
+"""What a model of random weights gets for pairs of photos."""
 
 import os
 
@@ -8,25 +8,14 @@ import pytest
 from apgan_jax.bundle import SHIPPED_BUNDLE, load_bundle
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation import photo_pairs
+from apgan_jax.evaluation.photo_sets import lfw_pairs
 from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.files.image_files import write_image
 from apgan_jax.inference.swapper import Swapper
-from apgan_jax.metrics.pose import WEIGHTS, PoseEstimator
 from apgan_jax.networks.network import data_folder
+from apgan_jax.networks.pose_estimator import WEIGHTS, PoseEstimator
 from benchmarks import blending, heldout_limits, pose_error
 from support.faces import blank, variations, write_photos
-
-
-@pytest.fixture(scope='module')
-def lfw(tmp_path_factory):
-    """The variations as LFW is laid out: NAME/NAME_0001.jpg."""
-    folder = tmp_path_factory.mktemp('lfw')
-    named = {}
-    for path, picture in variations().items():
-        person, number = path.split('/')
-        named[f'{person}/{person}_000{number[0]}.jpg'] = picture
-    return write_photos(folder, named)
 
 
 @pytest.fixture(scope='module')
@@ -34,37 +23,9 @@ def suite():
     return build_suite()
 
 
-def test_pairs_show_different_people_and_are_always_the_same(lfw):
-    wanted = photo_pairs.lfw_pairs(lfw, 4)
-    people = [photo.person for photo in wanted.photos]
-    assert wanted == photo_pairs.lfw_pairs(lfw, 4)
-    assert len(wanted.pairs) == 4
-    assert all(people[source] != people[target] for source, target in wanted.pairs)
-    assert len({target for _, target in wanted.pairs}) == 4
-
-
-def test_celebahq_photos_are_a_person_each(tmp_path):
-    for number, picture in enumerate(variations().values()):
-        write_image(tmp_path / f'{number}.jpg', picture)
-    wanted = photo_pairs.celebahq_pairs(tmp_path, 100)
-    assert len({photo.person for photo in wanted.photos}) == 8
-    assert 7 <= len(wanted.pairs) <= 8
-
-
-def test_wrong_folders_are_refused(tmp_path):
-    with pytest.raises(UserError, match='no such folder'):
-        photo_pairs.lfw_pairs(tmp_path / 'absent')
-    with pytest.raises(UserError, match='NAME_0001'):
-        photo_pairs.lfw_pairs(tmp_path)
-    with pytest.raises(UserError, match='no photos'):
-        photo_pairs.celebahq_pairs(tmp_path)
-    with pytest.raises(UserError, match='held-out photos'):
-        photo_pairs.heldout_pairs(tmp_path)
-
-
 def test_photos_without_a_face_take_their_pairs_along(tmp_path):
     people = {'a': variations()['ann/1.png'], 'b': blank(), 'c': variations()['cat/2.png']}
-    wanted = photo_pairs.lfw_pairs(
+    wanted = lfw_pairs(
         write_photos(tmp_path, {f'{name}/{name}_0001.jpg': p for name, p in people.items()})
     )
     faces = photo_pairs.read_faces(wanted, CropSpec(size=64))
@@ -75,8 +36,8 @@ def test_photos_without_a_face_take_their_pairs_along(tmp_path):
 
 
 def test_report_has_the_rows_of_its_protocol_and_the_summary(lfw, tiny_bundle, suite, tmp_path):
-    wanted = photo_pairs.lfw_pairs(lfw, 3)
-    report, rows = photo_pairs.report_on(
+    wanted = lfw_pairs(lfw, 3)
+    report, rows = photo_pairs.evaluate_photos(
         lambda spec: photo_pairs.read_faces(wanted, spec),
         [Swapper(tiny_bundle)],
         suite,
@@ -101,16 +62,16 @@ def test_report_has_the_rows_of_its_protocol_and_the_summary(lfw, tiny_bundle, s
 
 
 def test_more_photos_than_a_person_has_are_refused(lfw, tiny_bundle, suite):
-    faces = photo_pairs.read_faces(photo_pairs.lfw_pairs(lfw, 2), tiny_bundle.crop_spec)
+    faces = photo_pairs.read_faces(lfw_pairs(lfw, 2), tiny_bundle.crop_spec)
     with pytest.raises(UserError, match='--k 3'):
         photo_pairs.evaluate_faces(faces, Swapper(tiny_bundle), suite, k=3)
 
 
 def test_every_k_is_checked_before_the_first_is_measured(lfw, tiny_bundle, suite, monkeypatch):
     monkeypatch.setattr(photo_pairs, 'evaluate_faces', lambda *_, **__: pytest.fail('measured'))
-    wanted = photo_pairs.lfw_pairs(lfw, 2)
+    wanted = lfw_pairs(lfw, 2)
     with pytest.raises(UserError, match='--k 3'):
-        photo_pairs.report_on(
+        photo_pairs.evaluate_photos(
             lambda spec: photo_pairs.read_faces(wanted, spec),
             [Swapper(tiny_bundle)],
             suite,
@@ -119,7 +80,7 @@ def test_every_k_is_checked_before_the_first_is_measured(lfw, tiny_bundle, suite
 
 
 def test_the_ends_of_the_scales(lfw):
-    faces = photo_pairs.read_faces(photo_pairs.lfw_pairs(lfw, 3), CropSpec(size=64))
+    faces = photo_pairs.read_faces(lfw_pairs(lfw, 3), CropSpec(size=64))
     rows = heldout_limits.limits(faces)
     assert rows['source'].keys() == {
         f'{row}_{network}'
@@ -133,7 +94,7 @@ def test_the_ends_of_the_scales(lfw):
 
 def test_the_face_alone_keeps_more_of_the_target_than_what_was_generated(lfw):
     swapper = Swapper(load_bundle(SHIPPED_BUNDLE))
-    faces = photo_pairs.read_faces(photo_pairs.lfw_pairs(lfw, 2), swapper.bundle.crop_spec)
+    faces = photo_pairs.read_faces(lfw_pairs(lfw, 2), swapper.bundle.crop_spec)
     row = blending.compare(swapper, faces, faces.pairs)
     assert row.keys() == {'face', 'hair_kept', 'whole_crop', 'not_blended'}
     assert row['not_blended']['target'] < row['whole_crop']['target'] < 1
@@ -157,7 +118,7 @@ def test_pose_errors_of_a_bundle(lfw):
     if not os.environ.get('APGAN_DATA'):
         pytest.skip('APGAN_DATA is unset: the weights of 3DDFA_V2 are not there')
     swapper = Swapper(load_bundle(SHIPPED_BUNDLE))
-    faces = photo_pairs.read_faces(photo_pairs.lfw_pairs(lfw, 2), swapper.bundle.crop_spec)
+    faces = photo_pairs.read_faces(lfw_pairs(lfw, 2), swapper.bundle.crop_spec)
     estimator = PoseEstimator(data_folder() / WEIGHTS)
     targets, swapped = pose_error.angles_of(faces, swapper, estimator)
     assert targets.shape == swapped.shape == (2, 3)

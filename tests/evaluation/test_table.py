@@ -59,7 +59,7 @@ def test_empty_rows_can_be_dropped_but_not_those_with_a_reason():
 
 def test_page_escapes_and_draws_a_curve_of_each_measured_row():
     series = {'one': {'ssim': [0.5, None, 0.7]}, 'two': {'ssim': [None, None, None]}}
-    text = page.render(table(), {'<clip>': series})
+    text = page.evaluation_page(table(), {'<clip>': series})
     assert '&lt;clip&gt;' in text
     assert '<clip>' not in text
     assert text.count('<svg') == 1

@@ -1,17 +1,13 @@
 import json
 
-import cv2
 import numpy as np
 import pytest
 
-from apgan_jax.bundle import load_bundle
 from apgan_jax.face import alignment
-from apgan_jax.face.aligned import align_face
 from apgan_jax.face.landmarks import five_points
 from apgan_jax.face.tracking import FaceTracker
-from apgan_jax.identity_file import SHIPPED_IDENTITY, load_identity
-from apgan_jax.inference.swapper import Swapper
-from support.faces import head, portrait
+from apgan_jax.files import array_tree
+from support.faces import portrait
 from support.scenes import RATE, Frame, add_face, clip, empty
 
 SPEC = alignment.CropSpec(size=128)
@@ -35,41 +31,6 @@ def shake(faces):
 
 def middle(face):
     return five_points(face.landmarks).mean(axis=0)
-
-
-@pytest.fixture(scope='module')
-def swapper():
-    return Swapper(load_bundle(None))
-
-
-@pytest.fixture(scope='module')
-def embed(swapper):
-    def embed(rgb, landmarks):
-        crop = align_face(rgb, landmarks, swapper.bundle.crop_spec).crop
-        return np.asarray(swapper.embed(crop[None]).vector)[0]
-
-    return embed
-
-
-@pytest.fixture(scope='module')
-def stranger(swapper, image_landmarker):
-    """Somebody else: the head with the demo's synthetic identity."""
-    (face,) = image_landmarker.detect(head())
-    spec = swapper.bundle.crop_spec
-    aligned = align_face(head(), face.landmarks, spec)
-    identity = load_identity(SHIPPED_IDENTITY, swapper.bundle.identity_encoder)
-    swapped = swapper.swap(aligned.crop[None], aligned.boundary_map[None], identity)[0]
-    size = head().shape[1::-1]
-    back = cv2.warpAffine(
-        swapped, aligned.crop_from_frame, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    )
-    inside = cv2.warpAffine(
-        np.ones(swapped.shape[:2], np.uint8),
-        aligned.crop_from_frame,
-        size,
-        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-    )
-    return np.where(inside[..., None] > 0, back, head())
 
 
 @pytest.mark.parametrize('places', [[(500, 330, 200)], [(330, 330, 190), (900, 350, 160)]])
@@ -219,9 +180,10 @@ def test_a_resumed_run_keeps_the_numbers(stranger, embed):
     both = add_face(add_face(empty(), (300, 330), 180, stranger), (900, 330), 180)
     with FaceTracker(embed=embed) as tracker:
         list(tracker.track(clip([one] * 6)))
-        saved = json.dumps(tracker.state())
+        document, arrays = array_tree.split(tracker.state())
+        saved = json.dumps(document)
     with FaceTracker(embed=embed) as tracker:
-        tracker.restore(json.loads(saved))
+        tracker.restore(array_tree.join(json.loads(saved), arrays))
         *_, (_, faces) = tracker.track(clip([both] * 6, start=500))
         assert sorted(tracker.people) == [0, 1]
         np.testing.assert_allclose(np.linalg.norm(tracker.people[0]), 1, rtol=1e-6)

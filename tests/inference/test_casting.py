@@ -4,7 +4,15 @@ import pytest
 from apgan_jax.errors import UserError
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference import casting
-from apgan_jax.inference.casting import Anonymous, Like, Mapped, OneSource, People, parse_choice
+from apgan_jax.inference.casting import (
+    Anonymous,
+    EveryFace,
+    IdentityMeans,
+    Like,
+    Mapped,
+    OneSource,
+    parse_selector,
+)
 
 PICTURE = np.zeros((100, 200, 3), np.uint8)
 VECTORS = np.eye(8)
@@ -20,12 +28,12 @@ def embed(picture, points):
     return VECTORS[int(points[0, 0]) // 10 % 8]
 
 
-def people(**kwargs):
-    return People(embed, **kwargs)
+def means(**kwargs):
+    return IdentityMeans(embed, **kwargs)
 
 
 def choose(text, *frames):
-    rule = parse_choice(text, like=lambda path: Like(VECTORS[int(path.stem)], people()))
+    rule = parse_selector(text, like=lambda path: Like(VECTORS[int(path.stem)], means()))
     return [[chosen.person for chosen in rule(PICTURE, faces)] for faces in frames]
 
 
@@ -65,15 +73,15 @@ def test_other_words_are_refused(text):
         choose(text, [])
 
 
-def test_people_are_means_over_a_few_frames():
-    seen = people(every=3)
+def test_identities_are_means_over_a_few_frames():
+    seen = means(every=3)
     places = [10, 20, 30, 40, 50]
     for place in places:
         seen.observe(PICTURE, [face(0, place)])
     # The first two frames, and the fourth.
     expected = VECTORS[1] + VECTORS[2] + VECTORS[4]
     np.testing.assert_allclose(seen.vector(0), expected / np.linalg.norm(expected))
-    again = people(every=3)
+    again = means(every=3)
     again.restore(seen.state())
     np.testing.assert_allclose(again.vector(0), seen.vector(0))
 
@@ -83,12 +91,14 @@ def identities(count):
 
 
 def test_one_source_is_for_all_that_are_chosen():
-    cast = OneSource('somebody', lambda picture, faces: faces[:2])
-    assert cast(PICTURE, [LEFT, MIDDLE, RIGHT]) == [(LEFT, 'somebody'), (MIDDLE, 'somebody')]
+    cast = OneSource('somebody', EveryFace())
+    assert cast(PICTURE, [LEFT, MIDDLE]) == [(LEFT, 'somebody', 0), (MIDDLE, 'somebody', 0)]
+    cast = OneSource('somebody', parse_selector('left', like=None))
+    assert cast(PICTURE, [LEFT, MIDDLE]) == [(LEFT, 'somebody', 0)]
 
 
 def test_a_map_gives_everybody_of_it_their_own():
-    cast = Mapped(VECTORS[[1, 5]], identities(2), people())
+    cast = Mapped(VECTORS[[1, 5]], identities(2), means())
     roles = cast(PICTURE, [MIDDLE, RIGHT, LEFT])
     assert {role.face.person: role.identity for role in roles} == {
         5: 'identity 0',
@@ -97,12 +107,12 @@ def test_a_map_gives_everybody_of_it_their_own():
 
 
 def test_nobody_of_a_map_is_in_a_frame_twice():
-    cast = Mapped(VECTORS[[1]], identities(1), people())
+    cast = Mapped(VECTORS[[1]], identities(1), means())
     assert len(cast(PICTURE, [face(1, 10), face(2, 12)])) == 1
 
 
 def test_everybody_anonymous_is_somebody_else_and_stays_so():
-    cast = Anonymous(VECTORS[:3], identities(3), people())
+    cast = Anonymous(VECTORS[:3], identities(3), means())
     frames = [[face(0, 10), face(1, 50)], [face(1, 52)], [face(1, 52), face(0, 11), face(2, 70)]]
     given = [{role.face.person: role.identity for role in cast(PICTURE, each)} for each in frames]
     assert given[0].keys() == {0, 1}
@@ -114,15 +124,15 @@ def test_everybody_anonymous_is_somebody_else_and_stays_so():
 
 
 def test_a_bank_that_is_used_up_starts_again():
-    cast = Anonymous(VECTORS[:2], identities(2), people())
+    cast = Anonymous(VECTORS[:2], identities(2), means())
     roles = cast(PICTURE, [face(number, 40) for number in range(4)])
     assert sorted(role.identity for role in roles) == ['identity 0'] * 2 + ['identity 1'] * 2
 
 
 def test_identities_given_are_restored():
-    cast = Anonymous(VECTORS[:3], identities(3), people())
+    cast = Anonymous(VECTORS[:3], identities(3), means())
     before = cast(PICTURE, [face(4, 10)])[0].identity
-    again = Anonymous(VECTORS[:3], identities(3), people())
+    again = Anonymous(VECTORS[:3], identities(3), means())
     again.restore(cast.state())
     assert again(PICTURE, [face(4, 70)])[0].identity == before
 

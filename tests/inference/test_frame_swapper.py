@@ -9,7 +9,7 @@ from apgan_jax.face.aligned import align_face
 from apgan_jax.face.hair import without_hair
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import TooAlike, blurred_patch
-from apgan_jax.inference.casting import OneSource, People, Role
+from apgan_jax.inference.casting import EveryFace, IdentityMeans, OneSource, Role
 from apgan_jax.inference.frame_swapper import Blend, FaceCounts, FrameSwapper
 from apgan_jax.inference.swapper import Swapper
 from support.faces import brighter, portrait
@@ -37,7 +37,7 @@ def face(portrait_face):
 
 
 def everybody(identity):
-    return OneSource(identity, lambda picture, faces: list(faces))
+    return OneSource(identity, EveryFace())
 
 
 def test_every_frame_comes_back_in_order_with_its_own_face(swapper, identity, face):
@@ -115,7 +115,7 @@ def test_somebody_who_becomes_somebody_else_begins_anew(swapper, identity, face)
 
     def casting(picture, faces):
         calls.append(len(faces))
-        return [Role(each, identity if len(calls) == 1 else another) for each in faces]
+        return [Role(each, *((identity, 0) if len(calls) == 1 else (another, 1))) for each in faces]
 
     calls = []
     steady = pictures_of(flickering([face], [face]), swapper, casting)
@@ -191,7 +191,7 @@ def test_what_is_seen_is_compared_and_not_what_was_generated(swapper, face, shar
         embed_vectors = embed
 
     crop = align_face(portrait(), face.landmarks, swapper.bundle.crop_spec).crop
-    people = [People(lambda *_: Colours().embed(crop[None])[0]) for _ in range(2)]
+    people = [IdentityMeans(lambda *_: Colours().embed(crop[None])[0]) for _ in range(2)]
     people[0].observe(portrait(), [face])
     check = TooAlike(Colours(), *people, Colours())
     blue = np.zeros_like(crop)

@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from apgan_jax.inference.prefetch import in_background
+from apgan_jax.inference.prefetch import prefetch
 
 
 def test_items_come_in_order():
-    assert list(in_background(range(100), ahead=3)) == list(range(100))
+    assert list(prefetch(range(100), ahead=3)) == list(range(100))
 
 
 def test_it_works_ahead_but_not_far():
@@ -19,7 +19,7 @@ def test_it_works_ahead_but_not_far():
             made.append(number)
             yield number
 
-    taken = in_background(items(), ahead=3)
+    taken = prefetch(items(), ahead=3)
     assert next(taken) == 0
     time.sleep(0.2)
     # Three wait, one more is in the producer's hand.
@@ -28,7 +28,7 @@ def test_it_works_ahead_but_not_far():
 
 
 def test_it_runs_in_another_thread():
-    threads = list(in_background(threading.get_ident() for _ in range(2)))
+    threads = list(prefetch(threading.get_ident() for _ in range(2)))
     assert threading.get_ident() not in threads
 
 
@@ -37,7 +37,7 @@ def test_an_exception_comes_in_its_place():
         yield 1
         raise KeyError('two')
 
-    taken = in_background(items())
+    taken = prefetch(items())
     assert next(taken) == 1
     with pytest.raises(KeyError, match='two'):
         next(taken)
@@ -53,7 +53,7 @@ def test_closing_ends_the_thread_and_closes_the_items():
             closed.set()
 
     before = threading.active_count()
-    taken = in_background(items(), ahead=2)
+    taken = prefetch(items(), ahead=2)
     assert next(taken) == 0
     taken.close()
     assert closed.is_set()
@@ -62,9 +62,9 @@ def test_closing_ends_the_thread_and_closes_the_items():
 
 def test_stages_end_together_when_the_last_one_is_closed():
     before = threading.active_count()
-    stage = in_background(itertools.count())
+    stage = prefetch(itertools.count())
     for _ in range(3):
-        stage = in_background((number + 1 for number in stage), ahead=2)
+        stage = prefetch((number + 1 for number in stage), ahead=2)
     assert [next(stage) for _ in range(5)] == [3, 4, 5, 6, 7]
     stage.close()
     assert threading.active_count() == before

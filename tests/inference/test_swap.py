@@ -6,9 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from fractions import Fraction
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -19,32 +17,10 @@ from apgan_jax.identity_file import SHIPPED_IDENTITY
 from apgan_jax.provenance import manifest
 from support.faces import blank, brighter, head, portrait, write_photos
 from support.processes import ROOT
-from support.scenes import WIDTH, add_face, empty
-from support.video_clips import count_frames, read_rgb, read_sound, read_times, write_tone
+from support.scenes import WIDTH, add_face, empty, write_clip
+from support.video_clips import count_frames, read_rgb, read_sound, read_times
 
 OTHER = brighter(head()[:, ::-1], 0.7)
-
-
-def write_clip(path, pictures, *, rotation=None, pts=None, sound_seconds=0.0):
-    """25 frames/s, H.264 4:2:0, good quality."""
-    height, width = pictures[0].shape[:2]
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('libx264', rate=25, options={'crf': '12'})
-        context = stream.codec_context
-        context.width, context.height, context.pix_fmt = width, height, 'yuv420p'
-        context.time_base = stream.time_base = Fraction(1, 1000)
-        if rotation is not None:
-            stream.set_display_rotation(rotation)
-        track = container.add_stream('aac', rate=44_100, layout='mono') if sound_seconds else None
-        times = [40 * number for number in range(len(pictures))] if pts is None else pts
-        for picture, when in zip(pictures, times, strict=True):
-            frame = av.VideoFrame.from_ndarray(picture, format='rgb24').reformat(format='yuv420p')
-            frame.pts, frame.time_base = when, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-        if track:
-            write_tone(container, track, 'mono', sound_seconds)
-    return path
 
 
 def run(model, command, target, output, *options):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from apgan_jax.face.face_pair import FacePair, SeenFace
 from apgan_jax.face.model_files import files_in_package
 from apgan_jax.metrics.dipd import dipd, dipd_metric, instance_normalise
-from apgan_jax.metrics.metric import FacePair, SeenFace
 from apgan_jax.networks.vgg import SHIFT_TOLERANT, Vgg16
 
 

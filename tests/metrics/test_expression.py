@@ -8,17 +8,18 @@ import pytest
 from apgan_jax.errors import UserError
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.face.face_pair import FacePair, SeenFace
 from apgan_jax.face.landmarks import Face
 from apgan_jax.metrics.expression import (
     blendshape_vector,
+    correlation,
     expression_3ddfa,
     expression_mediapipe,
     expression_onnx,
 )
-from apgan_jax.metrics.metric import FacePair, SeenFace
-from apgan_jax.metrics.pose import WEIGHTS, FaceParameters, PoseEstimator
 from apgan_jax.networks.adapters import AdaptedNetwork
 from apgan_jax.networks.network import data_folder
+from apgan_jax.networks.pose_estimator import WEIGHTS, FaceParameters, PoseEstimator
 from support.faces import portrait
 from support.onnx_files import adapter, helper, write_network
 
@@ -32,6 +33,13 @@ def expressing(**blendshapes: float) -> SeenFace:
 
 def pair(target: SeenFace, swapped: SeenFace | None) -> FacePair:
     return FacePair(target, target.crop, swapped)
+
+
+def test_correlation_of_series():
+    series = np.array([0.0, 1.0, 0.5, 0.2])
+    assert correlation(series, 2 * series + 1) == pytest.approx(1)
+    assert correlation(series, -series) == pytest.approx(-1)
+    assert correlation(series, np.ones(4)) is None
 
 
 def test_blendshapes_differ_by_their_euclidean_distance_without_neutral():

@@ -1,47 +1,11 @@
-"""Warping, visibility and the warping error of two frames."""
+"""Visibility and the warping error of two frames."""
 
 import cv2
 import numpy as np
 import pytest
 
-from apgan_jax.metrics.fwe import visible, warp, warping_error
-
-
-def constant_flow(height, width, x, y):
-    return np.broadcast_to(np.float32([x, y]), (height, width, 2)).copy()
-
-
-def image(height=12, width=15, channels=3, seed=0):
-    return np.random.default_rng(seed).random((height, width, channels), dtype=np.float32)
-
-
-def bilinear(picture, flow):
-    """Bilinear interpolation at p + flow(p), the border repeated, one pixel after the other."""
-    height, width = picture.shape[:2]
-    result = np.zeros_like(picture)
-    for row, column in np.ndindex(height, width):
-        x = np.clip(column + flow[row, column, 0], 0, width - 1)
-        y = np.clip(row + flow[row, column, 1], 0, height - 1)
-        left, top = int(x), int(y)
-        right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
-        upper = (x - left) * picture[top, right] + (left + 1 - x) * picture[top, left]
-        lower = (x - left) * picture[bottom, right] + (left + 1 - x) * picture[bottom, left]
-        result[row, column] = (y - top) * lower + (top + 1 - y) * upper
-    return result
-
-
-@pytest.mark.parametrize('channels', [2, 3])
-def test_warp_is_bilinear_interpolation(channels):
-    picture = image(channels=channels)
-    flow = np.random.default_rng(1).uniform(-5, 5, (12, 15, 2)).astype(np.float32)
-    np.testing.assert_allclose(warp(picture, flow), bilinear(picture, flow), atol=2e-6)
-
-
-def test_warp_fetches_what_moved():
-    picture = image()
-    moved = np.roll(picture, (2, -3), axis=(0, 1))
-    back = warp(moved, constant_flow(12, 15, -3, 2))
-    np.testing.assert_array_equal(back[:-2, 3:], picture[:-2, 3:])
+from apgan_jax.metrics.fwe import visible, warping_error
+from support.flows import bilinear, constant_flow, image
 
 
 def test_all_is_visible_where_nothing_moves():

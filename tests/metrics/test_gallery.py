@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.face_pair import FacePair, SeenFace
 from apgan_jax.metrics import gallery as gallery_module
 from apgan_jax.metrics.gallery import Gallery, identity_retrieval
-from apgan_jax.metrics.identity import Recogniser
-from apgan_jax.metrics.metric import FacePair, SeenFace
 from apgan_jax.networks.network import NetworkInfo
+from apgan_jax.networks.recognisers import Recogniser
 
 
 class MeanColour(Recogniser):

@@ -9,21 +9,20 @@ import pytest
 from apgan_jax.errors import UserError
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec, transform_points
+from apgan_jax.face.face_pair import FacePair, SeenFace
 from apgan_jax.face.landmarks import Face
-from apgan_jax.metrics.metric import FacePair, SeenFace
 from apgan_jax.metrics.pose import (
-    WEIGHTS,
-    PoseEstimator,
-    euler_angles,
     hopenet_angles,
     mediapipe_angles,
     pose_3ddfa,
+    pose_distance,
     pose_hopenet,
     pose_mediapipe,
 )
 from apgan_jax.networks.adapters import AdaptedNetwork
 from apgan_jax.networks.network import data_folder
-from support.faces import portrait
+from apgan_jax.networks.pose_estimator import WEIGHTS, PoseEstimator
+from support.faces import portrait, rotation
 from support.onnx_files import adapter, helper, write_network
 
 CROP = np.zeros((8, 8, 3), np.uint8)
@@ -32,12 +31,8 @@ POINTS = np.zeros((478, 2), np.float32)
 
 def turned(yaw: float, pitch: float, roll: float) -> SeenFace:
     """A face as MediaPipe gives it, with a pose and nothing else."""
-    x, y, z = np.radians([yaw, pitch, roll])
-    about_x = [[1, 0, 0], [0, np.cos(y), -np.sin(y)], [0, np.sin(y), np.cos(y)]]
-    about_y = [[np.cos(x), 0, -np.sin(x)], [0, 1, 0], [np.sin(x), 0, np.cos(x)]]
-    about_z = [[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]]
     matrix = np.eye(4)
-    matrix[:3, :3] = np.array(about_z) @ about_y @ about_x
+    matrix[:3, :3] = rotation(yaw, pitch, roll)
     return SeenFace(CROP, POINTS, Face(POINTS, matrix, {}))
 
 
@@ -66,6 +61,11 @@ def rotated(face: SeenFace, degrees: float) -> SeenFace:
     return SeenFace(picture, transform_points(matrix, face.landmarks))
 
 
+def test_pose_distance_is_the_norm_and_wraps():
+    assert pose_distance([3, 4, 0], [0, 0, 0]) == pytest.approx(5)
+    assert pose_distance([0, 0, 179], [0, 0, -179]) == pytest.approx(2)
+
+
 def test_mediapipes_distance_of_known_rotations():
     metric = pose_mediapipe()
     assert metric.unit == 'degrees'
@@ -87,9 +87,7 @@ def test_a_face_without_a_matrix_is_an_error_and_no_number():
 
 @pytest.mark.parametrize('degrees', [10, -10])
 def test_a_turned_picture_changes_3ddfas_roll_by_as_much(estimator, seen, degrees):
-    before, after = (
-        euler_angles(estimator.of_face(face).pose[:, :3]) for face in (seen, rotated(seen, degrees))
-    )
+    before, after = (estimator.of_face(face).angles for face in (seen, rotated(seen, degrees)))
     np.testing.assert_allclose(after - before, [0, 0, degrees], atol=2.5)
     distance = pose_3ddfa(estimator).measure(pair(seen, rotated(seen, degrees)))
     assert distance == pytest.approx(10, abs=2)

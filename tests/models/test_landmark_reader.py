@@ -11,8 +11,8 @@ import optax
 import pytest
 
 from apgan_jax.data import augmentation, png
+from apgan_jax.data.example import serialise_example
 from apgan_jax.data.pipeline import open_dataset
-from apgan_jax.data.records import serialise_example
 from apgan_jax.errors import UserError
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
@@ -196,10 +196,10 @@ def test_a_face_mirrored_twice_is_itself():
         rng.integers(0, 256, (2, 4, 4, 3), np.uint8), rng.random((2, 3, 2), np.float32)
     )
     order = np.array([1, 0, 2])
-    once = train_landmark_reader.mirror(faces, order)
+    once = train_landmark_reader.mirror_faces(faces, order)
     np.testing.assert_allclose(once.landmarks[:, 0, 0], 1 - faces.landmarks[:, 1, 0], atol=1e-6)
     np.testing.assert_array_equal(once.landmarks[:, 2, 1], faces.landmarks[:, 2, 1])
-    for part, original in zip(train_landmark_reader.mirror(once, order), faces, strict=True):
+    for part, original in zip(train_landmark_reader.mirror_faces(once, order), faces, strict=True):
         np.testing.assert_allclose(part, original, atol=1e-6)
 
 
@@ -218,7 +218,7 @@ def moved_portraits(folder, aligned, count):
             serialise_example(
                 {
                     'image': encode_image(image, '.jpg'),
-                    'boundary_map': png.encode(aligned.boundary_map),
+                    'boundary_map': png.encode_map(aligned.boundary_map),
                     'landmarks': ((aligned.landmarks - 63.5) @ matrix.T + 63.5).astype(np.float32),
                     'five_points': np.zeros((5, 2), np.float32),
                     'crop_from_frame': np.eye(2, 3, dtype=np.float32),

@@ -98,7 +98,7 @@ def test_conv2d_calls_them_on_a_cpu_and_in_float32_only():
 
 _PROBE = """
 import json, jax.numpy as jnp
-from apgan_jax import native
+from apgan_jax.models import native
 from apgan_jax.models.convolutions import conv2d
 y = conv2d(jnp.ones((2, 32, 32, 16)), jnp.ones((3, 3, 16, 16)), jnp.ones(16))
 print(json.dumps([native.available(), float(y[0, 1, 1, 0])]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
-from apgan_jax.metrics.metric import SeenFace
+from apgan_jax.face.face_pair import SeenFace
 from apgan_jax.models.images import arcface_window
 from apgan_jax.networks.adapters import AdaptedNetwork, Adapter, cut_face
 from apgan_jax.networks.network import NetworkInfo, OnnxNetwork, Remembered

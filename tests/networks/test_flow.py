@@ -1,11 +1,12 @@
-"""Optical flow: DIS on known motion, ONNX graphs whose flow is computed by hand."""
+"""Optical flow: DIS on known motion, ONNX graphs whose flow is computed by hand, warping."""
 
 import cv2
 import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
-from apgan_jax.networks.flow import DisFlow, OnnxFlow
+from apgan_jax.networks.flow import DisFlow, OnnxFlow, warp
+from support.flows import bilinear, constant_flow, image
 
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -81,8 +82,8 @@ def test_dis_takes_any_size(size):
 def test_dis_does_not_remember_the_pair_before():
     pairs = [(textured(*size), textured(*size, seed=1)) for size in ((64, 80), (40, 48), (64, 80))]
     flow = DisFlow()
-    for image, other in pairs:
-        np.testing.assert_array_equal(flow(image, other), DisFlow()(image, other))
+    for first, second in pairs:
+        np.testing.assert_array_equal(flow(first, second), DisFlow()(first, second))
 
 
 def test_dis_names_itself_and_has_no_file():
@@ -178,3 +179,17 @@ def test_onnx_file_of_another_kind_is_refused(tmp_path):
         OnnxFlow(path)
     with pytest.raises(UserError, match=r'absent\.onnx'):
         OnnxFlow(tmp_path / 'absent.onnx')
+
+
+@pytest.mark.parametrize('channels', [2, 3])
+def test_warp_is_bilinear_interpolation(channels):
+    picture = image(channels=channels)
+    flow = np.random.default_rng(1).uniform(-5, 5, (12, 15, 2)).astype(np.float32)
+    np.testing.assert_allclose(warp(picture, flow), bilinear(picture, flow), atol=2e-6)
+
+
+def test_warp_fetches_what_moved():
+    picture = image()
+    moved = np.roll(picture, (2, -3), axis=(0, 1))
+    back = warp(moved, constant_flow(12, 15, -3, 2))
+    np.testing.assert_array_equal(back[:-2, 3:], picture[:-2, 3:])

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import skimage.data
 
-from apgan_jax.data import png, records
+from apgan_jax.data import png
+from apgan_jax.data.example import serialise_example
+from apgan_jax.data.records import CROP_SPEC_KEY, DATASET_NAME
+from apgan_jax.data.tfrecord import write_tfrecord
 from apgan_jax.face import landmarks
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.files.image_files import encode_image, write_image
@@ -72,6 +75,15 @@ def write_photos(folder: Path, photos: dict[str, np.ndarray]) -> Path:
     return folder
 
 
+def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """A rotation with these angles (degrees), by the inverse of 3DDFA_V2's formulas."""
+    x, y, z = np.radians([yaw, pitch, roll])
+    about_x = [[1, 0, 0], [0, np.cos(y), -np.sin(y)], [0, np.sin(y), np.cos(y)]]
+    about_y = [[np.cos(x), 0, -np.sin(x)], [0, 1, 0], [np.sin(x), 0, np.cos(x)]]
+    about_z = [[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]]
+    return np.array(about_z) @ np.array(about_y) @ np.array(about_x)
+
+
 def mirrored(points: np.ndarray, size: int) -> np.ndarray:
     """Landmarks (478, 2) of the mirrored picture."""
     return points[MIRRORED_POINTS] * [-1, 1] + [size - 1, 0]
@@ -94,10 +106,10 @@ def make_records(count: int, identity: Callable[[int], str], size: int = 16) -> 
         (0, 255, 0),
     )
     return [
-        records.serialise_example(
+        serialise_example(
             {
                 'image': encode_image(numbered_picture(number, size), '.png'),
-                'boundary_map': png.encode(boundary_map),
+                'boundary_map': png.encode_map(boundary_map),
                 'landmarks': np.zeros((landmarks.NUM_LANDMARKS, 2), np.float32),
                 'five_points': np.zeros((5, 2), np.float32),
                 'crop_from_frame': np.eye(2, 3, dtype=np.float32),
@@ -113,13 +125,20 @@ def write_dataset(folder: Path, serialised: Iterable[bytes], size: int = 16) -> 
     """A data set of one shard, as far as training reads it."""
     folder.mkdir(parents=True)
     serialised = list(serialised)
-    name = f'{records.DATASET_NAME}-train.tfrecord-00000-of-00001'
-    records.write_tfrecord(folder / name, serialised)
+    name = f'{DATASET_NAME}-train.tfrecord-00000-of-00001'
+    write_tfrecord(folder / name, serialised)
     splits = [{'name': 'train', 'shardLengths': [str(len(serialised))]}]
     (folder / 'dataset_info.json').write_text(json.dumps({'splits': splits}))
-    metadata = {records.CROP_SPEC_KEY: CropSpec(size=size).to_dict()}
+    metadata = {CROP_SPEC_KEY: CropSpec(size=size).to_dict()}
     (folder / 'metadata.json').write_text(json.dumps(metadata))
     return folder
+
+
+def flip_byte(path: Path, place: int) -> None:
+    """Damages a file: one bit of the byte at `place`."""
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x10
+    path.write_bytes(data)
 
 
 @dataclasses.dataclass(frozen=True)

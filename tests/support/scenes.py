@@ -2,11 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 
 from support.faces import head
+from support.video_clips import write_tone
 
 RATE = 25.0
 HEIGHT, WIDTH = 720, 1280
@@ -53,3 +56,25 @@ def clip(pictures: Sequence[np.ndarray], *, noise: float = 2.0, start: int = 0) 
         cv2.randn(grain, 0, noise)
         rgb = np.clip(picture + grain, 0, 255).astype(np.uint8)
         yield Frame(rgb, number / RATE, number)
+
+
+def write_clip(path, pictures, *, rotation=None, pts=None, sound_seconds=0.0):
+    """25 frames/s, H.264 4:2:0, good quality."""
+    height, width = pictures[0].shape[:2]
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=25, options={'crf': '12'})
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = width, height, 'yuv420p'
+        context.time_base = stream.time_base = Fraction(1, 1000)
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        track = container.add_stream('aac', rate=44_100, layout='mono') if sound_seconds else None
+        times = [40 * number for number in range(len(pictures))] if pts is None else pts
+        for picture, when in zip(pictures, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, format='rgb24').reformat(format='yuv420p')
+            frame.pts, frame.time_base = when, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if track:
+            write_tone(container, track, 'mono', sound_seconds)
+    return path

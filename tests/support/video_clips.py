@@ -125,7 +125,7 @@ def copy_video(clip, output, *, patches=(), start=None, end=None, **options):
     """Writes a clip with the same patches in each frame."""
     with VideoReader(clip, start=start, end=end) as reader:
         writer = VideoWriter(output, reader, **options)
-        for frame in reader:
+        for frame in writer.in_segments(reader):
             writer.write(frame, patches)
         return writer.finish()
 

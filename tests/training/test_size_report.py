@@ -119,7 +119,7 @@ def test_small_convolutions_keep_the_activations_of_one_form_only():
 
 
 def generator_multiply_adds(config):
-    """The architecture written as a sum."""
+    """The generator's architecture written as a sum."""
     fields, size = config.generator, config.size
     pooled = {4: 512, 8: 512, 16: 512, 32: 256, 64: 128, 128: 128}
 

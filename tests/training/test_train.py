@@ -13,7 +13,7 @@ import optax
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from apgan_jax.data import records
+from apgan_jax.data import tfrecord
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation.of_checkpoint import evaluate_run
 from apgan_jax.face import boundary
@@ -56,8 +56,8 @@ def scalars(workdir):
     values = {}
     for path in (workdir / 'tensorboard').iterdir():
         with open(path, 'rb') as file:
-            for offset in records.index_tfrecord(path):
-                event = Event.FromString(records.read_record(file.fileno(), offset, path))
+            for offset in tfrecord.index_tfrecord(path):
+                event = Event.FromString(tfrecord.read_record(file.fileno(), offset, path))
                 for value in event.summary.value:
                     if not value.tag.startswith('train/'):
                         continue

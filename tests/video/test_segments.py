@@ -14,8 +14,8 @@ import pytest
 
 from apgan_jax.errors import UserError
 from apgan_jax.video.encoding import Encoding
-from apgan_jax.video.reader import VideoReader
-from apgan_jax.video.segments import decoding_times
+from apgan_jax.video.reader import Frame, VideoReader
+from apgan_jax.video.segments import decoding_times, in_segments
 from apgan_jax.video.writer import VideoWriter
 from support.processes import environment
 from support.video_clips import (
@@ -56,9 +56,9 @@ from apgan_jax.video.reader import VideoReader
 from apgan_jax.video.writer import VideoWriter
 with VideoReader(sys.argv[1]) as reader:
     writer = VideoWriter(sys.argv[2], reader, **json.loads(sys.argv[3]))
-    for frame in reader:
-        writer.write(frame, [square_patch(RED, 8, 8, 30)])
-        writer.notes = {'last': frame.number}
+    for frame in writer.in_segments(reader):
+        notes = {'last': frame.number}
+        writer.write(frame, [square_patch(RED, 8, 8, 30)], notes)
         print(frame.number, flush=True)
         time.sleep(0.02)
 """
@@ -82,9 +82,9 @@ def resume(clip, output):
         writer = VideoWriter(output, reader, resume=True, **OPTIONS)
         first = writer.next_frame
         assert (writer.restored_notes or {'last': -1}) == {'last': first - 1}
-        for frame in reader.frames(first):
-            writer.write(frame, [square_patch(RED, 8, 8, 30)])
-            writer.notes = {'last': frame.number}
+        for frame in writer.in_segments(reader.frames(first)):
+            notes = {'last': frame.number}
+            writer.write(frame, [square_patch(RED, 8, 8, 30)], notes)
         return first, writer.finish()
 
 
@@ -122,9 +122,8 @@ def test_resuming_a_run_that_had_only_to_be_assembled(tmp_path, clip):
     output = tmp_path / 'output.mp4'
     with VideoReader(clip) as reader:
         writer = VideoWriter(output, reader, **OPTIONS)
-        for frame in reader:
-            writer.write(frame)
-            writer.notes = {'last': frame.number}
+        for frame in writer.in_segments(reader):
+            writer.write(frame, notes={'last': frame.number})
         output.mkdir()  # in the way of the finished file
         with pytest.raises(UserError, match='cannot be written'):
             writer.finish()
@@ -149,7 +148,7 @@ def test_a_broken_segment_is_made_again_or_named(tmp_path, clip):
 def begin(clip, output, **options):
     with VideoReader(clip, end=options.pop('end', None)) as reader:
         writer = VideoWriter(output, reader, **{**OPTIONS, **options})
-        for frame in reader:
+        for frame in writer.in_segments(reader):
             if frame.number < 30:
                 writer.write(frame)
         return writer
@@ -180,8 +179,46 @@ def test_without_resume_all_starts_anew(tmp_path, clip):
         writer = VideoWriter(output, reader, parts=parts)
         assert writer.next_frame == 0
         assert {path.name for path in parts.iterdir()} == {'job.json', 'letter.txt'}
-        writer.discard()
+        for frame in reader:
+            writer.write(frame)
+        writer.finish()
     assert [path.name for path in parts.iterdir()] == ['letter.txt']
+
+
+def test_notes_are_kept_with_the_segment_that_their_frame_ends(tmp_path, clip):
+    output = tmp_path / 'output.mp4'
+    with VideoReader(clip) as reader:
+        writer = VideoWriter(output, reader, **OPTIONS)
+        ends = []
+        for frame in writer.in_segments(reader):
+            array = np.full(3, frame.number, np.float32)
+            writer.write(frame, notes={'number': frame.number, 'deep': [{'array': array}]})
+            ends += [frame.number] if frame.ends_segment else []
+            if len(ends) == 3:
+                break
+    with VideoReader(clip) as reader:
+        resumed = VideoWriter(output, reader, resume=True, **OPTIONS)
+        assert resumed.next_frame == ends[-1] + 1
+        assert resumed.restored_notes['number'] == ends[-1]
+        restored = resumed.restored_notes['deep'][0]['array']
+    np.testing.assert_array_equal(restored, np.full(3, ends[-1], np.float32))
+    assert restored.dtype == np.float32
+
+
+def test_segments_end_where_a_run_that_goes_on_ends_them():
+    times = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.3, 200))
+    frames = [Frame(np.zeros(1), time, number, None) for number, time in enumerate(times)]
+    whole = [each.ends_segment for each in in_segments(frames, 1.0)]
+    assert whole[-1]
+    for first in np.flatnonzero(whole)[:-1] + 1:
+        resumed = [each.ends_segment for each in in_segments(frames[first:], 1.0)]
+        assert resumed == whole[first:]
+    ends = np.flatnonzero(whole)
+    starts = [0, *(ends[:-1] + 1)]
+    # The frame after a segment is the first that lies so long after its first one.
+    for start, end in zip(starts[:-1], ends[:-1], strict=True):
+        assert times[end] < times[start] + 1.0 <= times[end + 1]
+    assert list(in_segments([], 1.0)) == []
 
 
 def test_a_live_target_cannot_be_resumed(tmp_path, clip):

@@ -11,12 +11,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
+from apgan_jax.files.tensors import require_shapes, shapes_of
 from apgan_jax.models.identity.embedding import IdentityEmbedding, mean_embedding
 from apgan_jax.models.identity.iresnet import DEPTHS, IResNet
 from apgan_jax.models.identity.mobilefacenet import MobileFaceNet
@@ -145,22 +146,17 @@ def params_from_flat(
       origin: what the tensors come from, for the message.
 
     Raises:
-      UserError: lists the missing, surplus and wrongly shaped tensors.
+      UserError: lists missing, surplus and wrongly shaped tensors.
     """
     images = jax.ShapeDtypeStruct((1, ARCFACE_SIZE, ARCFACE_SIZE, 3), jnp.float32)
     abstract = jax.eval_shape(module.init, jax.random.key(0), images)['params']
-    expected = {name: leaf.shape for name, leaf in flatten_dict(abstract, sep='/').items()}
-    problems = [f'missing {name}' for name in sorted(expected.keys() - tensors.keys())]
-    problems += [f'surplus {name}' for name in sorted(tensors.keys() - expected.keys())]
-    problems += [
-        f'{name} is {tensors[name].shape}, not {shape}'
-        for name, shape in sorted(expected.items())
-        if name in tensors and tensors[name].shape != shape
-    ]
-    if problems:
-        raise UserError(
-            f'{origin} does not fit {type(module).__name__}: {"; ".join(problems)}. Port it again.'
-        )
+    require_shapes(
+        tensors,
+        shapes_of(abstract),
+        where=origin,
+        what=f'the identity encoder {type(module).__name__}',
+        remedy='port it again',
+    )
     return unflatten_dict(
         {name: jnp.asarray(array, jnp.float32) for name, array in tensors.items()}, sep='/'
     )

@@ -19,7 +19,7 @@ class IdentityEmbedding:
     features: dict[str, jax.Array]
 
 
-def normalise(vector: jax.Array) -> jax.Array:
+def unit_length(vector: jax.Array) -> jax.Array:
     """Scales the last axis to unit length; a zero vector stays zero and has a finite gradient."""
     return vector * jax.lax.rsqrt(jnp.sum(vector**2, axis=-1, keepdims=True) + 1e-12)
 
@@ -34,4 +34,4 @@ def mean_embedding(embeddings: IdentityEmbedding) -> IdentityEmbedding:
       The mean vector, normalised again, and the mean features, with a leading axis of 1.
     """
     mean = jax.tree.map(lambda x: jnp.mean(x, axis=0, keepdims=True), embeddings)
-    return mean.replace(vector=normalise(mean.vector))
+    return mean.replace(vector=unit_length(mean.vector))

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apgan_jax.models.identity.embedding import IdentityEmbedding, normalise
+from apgan_jax.models.identity.embedding import IdentityEmbedding, unit_length
 from apgan_jax.models.identity.layers import Affine, FullConv, PointwiseConv, StemConv
 
 DEPTHS = {
@@ -48,7 +48,7 @@ class IResNet(nn.Module):
             features[str(x.shape[1])] = jnp.mean(x, axis=(1, 2))
         x = x.reshape(x.shape[0], -1)
         vector = PointwiseConv(VECTOR_SIZE, prelu=False, name='embedding')(x)
-        return IdentityEmbedding(normalise(vector), features)
+        return IdentityEmbedding(unit_length(vector), features)
 
 
 class Block(nn.Module):

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apgan_jax.models.identity.embedding import IdentityEmbedding, normalise
+from apgan_jax.models.identity.embedding import IdentityEmbedding, unit_length
 from apgan_jax.models.identity.layers import (
     DepthwiseConv,
     GlobalDepthwiseConv,
@@ -20,7 +20,7 @@ from apgan_jax.models.identity.layers import (
 )
 
 
-class BlockSpec(NamedTuple):
+class BottleneckSpec(NamedTuple):
     """An inverted bottleneck; it has a residual connection where the stride is 1."""
 
     name: str
@@ -30,12 +30,12 @@ class BlockSpec(NamedTuple):
 
 
 BLOCKS = (
-    BlockSpec('stage28_block0', 128, 64, 2),
-    *(BlockSpec(f'stage28_block{i}', 128, 64, 1) for i in range(1, 5)),
-    BlockSpec('stage14_block0', 256, 128, 2),
-    *(BlockSpec(f'stage14_block{i}', 256, 128, 1) for i in range(1, 7)),
-    BlockSpec('stage7_block0', 512, 128, 2),
-    *(BlockSpec(f'stage7_block{i}', 256, 128, 1) for i in range(1, 3)),
+    BottleneckSpec('stage28_block0', 128, 64, 2),
+    *(BottleneckSpec(f'stage28_block{i}', 128, 64, 1) for i in range(1, 5)),
+    BottleneckSpec('stage14_block0', 256, 128, 2),
+    *(BottleneckSpec(f'stage14_block{i}', 256, 128, 1) for i in range(1, 7)),
+    BottleneckSpec('stage7_block0', 512, 128, 2),
+    *(BottleneckSpec(f'stage7_block{i}', 256, 128, 1) for i in range(1, 3)),
 )
 
 
@@ -65,13 +65,13 @@ class MobileFaceNet(nn.Module):
         x = GlobalDepthwiseConv(name='global_depthwise')(x)
         x = PointwiseConv(512, prelu=False, name='dense')(x)
         x = PointwiseConv(192, prelu=False, name='embedding')(x)
-        return IdentityEmbedding(normalise(x), features)
+        return IdentityEmbedding(unit_length(x), features)
 
 
 class Bottleneck(nn.Module):
     """Expand 1×1 → depthwise 3×3 → project 1×1 without an activation."""
 
-    spec: BlockSpec
+    spec: BottleneckSpec
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -11,11 +11,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apgan_jax.models.identity.embedding import IdentityEmbedding, normalise
+from apgan_jax.models.identity.embedding import IdentityEmbedding, unit_length
 from apgan_jax.models.identity.layers import DepthwiseConv, PointwiseConv, StemConv
 
 
-class BlockSpec(NamedTuple):
+class SeparableBlockSpec(NamedTuple):
     """A depthwise convolution with the stride, then a pointwise one; `name` as in the original."""
 
     name: str
@@ -25,15 +25,15 @@ class BlockSpec(NamedTuple):
 
 STEM_WIDTH = 32
 BLOCKS = (
-    BlockSpec('conv_2', 64, 1),
-    BlockSpec('conv_3', 128, 2),
-    BlockSpec('conv_4', 128, 1),
-    BlockSpec('conv_5', 256, 2),
-    BlockSpec('conv_6', 256, 1),
-    BlockSpec('conv_7', 512, 2),
-    *(BlockSpec(f'conv_{i}', 512, 1) for i in range(8, 13)),
-    BlockSpec('conv_13', 1024, 2),
-    BlockSpec('conv_14', 1024, 1),
+    SeparableBlockSpec('conv_2', 64, 1),
+    SeparableBlockSpec('conv_3', 128, 2),
+    SeparableBlockSpec('conv_4', 128, 1),
+    SeparableBlockSpec('conv_5', 256, 2),
+    SeparableBlockSpec('conv_6', 256, 1),
+    SeparableBlockSpec('conv_7', 512, 2),
+    *(SeparableBlockSpec(f'conv_{i}', 512, 1) for i in range(8, 13)),
+    SeparableBlockSpec('conv_13', 1024, 2),
+    SeparableBlockSpec('conv_14', 1024, 1),
 )
 VECTOR_SIZE = 128
 
@@ -62,4 +62,4 @@ class SFace(nn.Module):
         }
         x = x.reshape(x.shape[0], -1)
         vector = PointwiseConv(VECTOR_SIZE, prelu=False, name='embedding')(x)
-        return IdentityEmbedding(normalise(vector), features)
+        return IdentityEmbedding(unit_length(vector), features)

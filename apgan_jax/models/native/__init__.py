@@ -11,12 +11,13 @@ import hashlib
 import logging
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from apgan_jax.files.atomic import whole_file
 
 _SOURCE = Path(__file__).parent / 'convolution.cc'
 # FMA contraction and the machine's own vectors; -w: the warnings are those of jaxlib's headers.
@@ -140,11 +141,9 @@ def _compiled() -> Path:
     library = _cache_folder() / f'convolution-{key}.so'
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            made = Path(folder) / library.name
-            command = [compiler, *_FLAGS, f'-I{headers}', '-o', str(made), str(_SOURCE)]
+        with whole_file(library) as part:
+            command = [compiler, *_FLAGS, f'-I{headers}', '-o', str(part), str(_SOURCE)]
             subprocess.run(command, capture_output=True, check=True)
-            made.replace(library)
     return library
 
 

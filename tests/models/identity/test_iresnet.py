@@ -114,7 +114,7 @@ def test_shapes_and_unit_norm(ported):
 
 
 def test_a_file_of_another_depth_is_refused(ported):
-    with pytest.raises(UserError, match=r'missing layer1_block2/.*Port it again'):
+    with pytest.raises(UserError, match=r'missing layer1_block2/.*port it again'):
         load_identity_encoder('iresnet34', ported)
 
 

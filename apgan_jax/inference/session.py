@@ -1,0 +1,114 @@
+"""What a swap remembers from frame to frame, and the one owner of it.
+
+The stages of a video work ahead of each other in threads of their own, so nobody can ask all of
+them at one moment what they know. Instead each one says so when the last frame of a segment has
+just left it, in its own thread, and the answers travel on with that frame. What is kept with a
+segment therefore belongs to its last frame, whatever the stages have seen since; and as every stage
+begins something new there (MediaPipe's memory, a batch of the generator), a run that goes on from
+it makes the same pictures as one that was never cut off.
+"""
+
+import dataclasses
+import itertools
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any
+
+from apgan_jax.face.tracking import FaceTracker, TrackedFace
+from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper, Swapped
+from apgan_jax.inference.prefetch import prefetch
+from apgan_jax.video.reader import Frame
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionState:
+    """All that a swap remembers after a frame: JSON values and arrays.
+
+    Attributes:
+      tracking: people and their numbers, tracks, smoothing: `FaceTracker.state`.
+      swapping: who becomes whom, the face selector's choice, steadying, what anonymous people look
+        like: `FrameSwapper.state`.
+      counts: of the faces up to that frame.
+    """
+
+    tracking: Any
+    swapping: Any
+    counts: FaceCounts
+
+    def tree(self) -> dict[str, Any]:
+        """For a segment's notes."""
+        people = {str(person): frames for person, frames in self.counts.people.items()}
+        counts = {**vars(self.counts), 'people': people}
+        return {'tracking': self.tracking, 'swapping': self.swapping, 'counts': counts}
+
+    @classmethod
+    def of_tree(cls, tree: dict[str, Any]) -> 'SessionState':
+        """The state that `tree` is of."""
+        people = {int(person): frames for person, frames in tree['counts']['people'].items()}
+        counts = FaceCounts(**{**tree['counts'], 'people': people})
+        return cls(tree['tracking'], tree['swapping'], counts)
+
+
+class Session:
+    """The stages between reader and writer of one video.
+
+    Args:
+      tracker: that knows nobody yet.
+      frame_swapper: likewise.
+    """
+
+    def __init__(self, tracker: FaceTracker, frame_swapper: FrameSwapper) -> None:
+        self._tracker = tracker
+        self._frame_swapper = frame_swapper
+        # Of the tracker after segments' last frames that are on their way to the next stage.
+        self._tracking: deque[Any] = deque()
+        self._counts = FaceCounts()
+
+    def restore(self, state: SessionState) -> None:
+        """Goes on after the frame that a state belongs to; call it before `run`."""
+        self._tracker.restore(state.tracking)
+        self._frame_swapper.restore(state.swapping)
+        self._counts = dataclasses.replace(state.counts, people=dict(state.counts.people))
+
+    def run(self, frames: Iterable[Frame]) -> Generator[tuple[Swapped[Frame], SessionState | None]]:
+        """Yields frames with their patches, in order; decoding, finding and generating overlap.
+
+        Args:
+          frames: as `segments.in_segments` gives them.
+
+        Yields:
+          What is to be done to a frame and, if it ends a segment, the state after it.
+        """
+        tracked = prefetch(self._track(prefetch(frames, ahead=4)), ahead=4)
+        return prefetch(self._swap(tracked), ahead=8)
+
+    def _track(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackedFace]]]:
+        for frame, faces in self._tracker.track(frames):
+            if frame.ends_segment:
+                self._tracking.append(self._tracker.state())
+                self._tracker.forget_video()
+            yield frame, faces
+
+    def _swap(
+        self, tracked: Iterator[tuple[Frame, list[TrackedFace]]]
+    ) -> Iterator[tuple[Swapped[Frame], SessionState | None]]:
+        for first in tracked:
+            # To its end, so that no later frame shares a batch with this segment's last one.
+            segment = _up_to_the_end(itertools.chain([first], tracked))
+            for done in self._frame_swapper.run(segment):
+                self._counts.add(done.counts)
+                yield done, self._state() if done.frame.ends_segment else None
+
+    def _state(self) -> SessionState:
+        counts = dataclasses.replace(self._counts, people=dict(self._counts.people))
+        return SessionState(self._tracking.popleft(), self._frame_swapper.state(), counts)
+
+
+def _up_to_the_end(
+    tracked: Iterable[tuple[Frame, list[TrackedFace]]],
+) -> Iterator[tuple[Frame, list[TrackedFace]]]:
+    """What is left of the segment."""
+    for frame, faces in tracked:
+        yield frame, faces
+        if frame.ends_segment:
+            return

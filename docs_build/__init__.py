@@ -1,0 +1,1 @@
+"""Pages of the documentation's site (mkdocs.yml) that are made of the code."""
