@@ -12,11 +12,10 @@ Memory of a GPU: `apgan info --config=configs/gpu.py --devices 8` says 4.6 GB of
 XLA drops or recomputes any, and 0.73 GB of state, whole on every GPU. Kernels and gradients in
 use add up to 0.4 GB.
 Time: hours = pairs × FLOP a pair / (devices × peak × utilisation) / 3600
-    = 25.6e6 × 241e9 / (8 × 312e12 × 0.15) / 3600 = 4.6 on A100s.
-241 GFLOP is 2 × (3 generator + 7 discriminator + 3 encoder) × multiply-adds of their forward
-passes; 312 TFLOP/s is an A100's bfloat16 peak. The utilisation of 15 % is assumed, not measured:
-normalisation, modulation and resizing at 128 and 256 px wait for memory. The host has to read 1,550
-pairs/s. Not trained here.
+    = 25.6e6 × 275.6e9 / (8 × 312e12 × 0.15) / 3600 = 5.2 on A100s.
+275.6 GFLOP is what the same command counts in the train step; 312 TFLOP/s is an A100's bfloat16
+peak. The utilisation of 15 % is assumed, not measured: normalisation, modulation and resizing at
+128 and 256 px wait for memory. The host has to read 1,360 pairs/s. Not trained here.
 """
 
 from ml_collections import ConfigDict

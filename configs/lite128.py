@@ -10,9 +10,9 @@ draws faces already: before that it makes smears that please the encoder.
 
 Steps: 20,000 of 16 pairs. Memory: 0.14 GB of state and up to 0.73 GB of activations; the
 process, with gradients, XLA's own and what is kept from being returned, 4.5 GB on a CPU.
-Time: hours = pairs × FLOP a pair / FLOP/s / 3600 = 320e3 × 12.9e9 / 100e9 / 3600 = 11.5 on two CPU
-cores. 12.9 GFLOP is 2 × (3 generator + 7 discriminator + 3 encoder) × multiply-adds of their
-forward passes; 100 GFLOP/s is assumed, half of what such cores reach in large convolutions.
+Time: hours = pairs × FLOP a pair / FLOP/s / 3600 = 320e3 × 15.6e9 / 100e9 / 3600 = 13.9 on two CPU
+cores. 15.6 GFLOP is what `apgan info` counts in the train step; 100 GFLOP/s is assumed, half of
+what such cores reach in large convolutions.
 """
 
 from ml_collections import ConfigDict

@@ -8,9 +8,9 @@ blocks are its own, except Adam's beta2 (see default.py). Made for accelerators;
 For one accelerator; gpu.py and tpu_v4.py are for more of them.
 Steps: 100,000 of 16 pairs. Memory: 0.73 GB of state and up to 6.6 GB of activations (float32).
 Time: hours = pairs × FLOP a pair / (peak × utilisation) / 3600
-    = 1.6e6 × 241e9 / (156e12 × 0.15) / 3600 = 4.6 on an A100, whose float32 is TF32.
-241 GFLOP is 2 × (3 generator + 7 discriminator + 3 encoder) × multiply-adds of their forward
-passes. The utilisation of 15 % is assumed, not measured.
+    = 1.6e6 × 275.6e9 / (156e12 × 0.15) / 3600 = 5.2 on an A100, whose float32 is TF32.
+275.6 GFLOP is what `apgan info --config=configs/paper256.py` counts in the train step. The
+utilisation of 15 % is assumed, not measured.
 """
 
 from ml_collections import ConfigDict

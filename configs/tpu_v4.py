@@ -14,12 +14,11 @@ Memory of a chip, of 32 GB: `apgan info --config=configs/tpu_v4.py` says 4.6 GB 
 before XLA drops or recomputes any, and 0.18 GB of state; without fsdp it would be 0.73 GB. Kernels
 and gradients in use add up to 0.4 GB.
 Time: hours = pairs × FLOP a pair / (devices × peak × utilisation) / 3600
-    = 25.6e6 × 241e9 / (16 × 275e12 × 0.15) / 3600 = 2.6.
-241 GFLOP is 2 × (3 generator + 7 discriminator + 3 encoder) × multiply-adds of their forward
-passes; 275 TFLOP/s is a v4 chip's bfloat16 peak. The utilisation of 15 % is assumed, not measured:
-normalisation, modulation and resizing at 128 and 256 px wait for memory. The hosts have to read
-2,700 pairs/s between them. Compiled here for virtual devices (tests/training/test_sharding.py), not
-trained.
+    = 25.6e6 × 275.6e9 / (16 × 275e12 × 0.15) / 3600 = 3.0.
+275.6 GFLOP is what the same command counts in the train step; 275 TFLOP/s is a v4 chip's bfloat16
+peak. The utilisation of 15 % is assumed, not measured: normalisation, modulation and resizing at
+128 and 256 px wait for memory. The hosts have to read 2,400 pairs/s between them. Compiled here for
+virtual devices (tests/training/test_sharding.py), not trained.
 """
 
 from ml_collections import ConfigDict

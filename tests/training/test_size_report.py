@@ -206,6 +206,7 @@ def test_the_train_step_of_a_tpu_slice():
         3 * generator.multiply_adds + 7 * discriminator.multiply_adds + 3 * encoder.multiply_adds
     )
     assert networks < step.flops < 1.2 * networks
+    assert f'{step.flops / 1e9:.1f} GFLOP' in tpu_v4.__doc__
     # Parameters, two moments and, of the generator, the average: almost all of it is split by 4.
     numbers = 4 * generator.parameters + 3 * discriminator.parameters
     assert step.state_bytes == pytest.approx(4 * numbers / 4, rel=0.01)
@@ -223,6 +224,7 @@ def test_lite128_costs_what_its_log_says():
     config = lite128.get_config()
     step = config_step(config, config_sizes(config, batch=1), batch=1)
     assert step.flops == pytest.approx(15.56e9, rel=1e-3)
+    assert f'{step.flops / 1e9:.1f} GFLOP' in lite128.__doc__
 
 
 def test_a_mesh_of_unknown_size_is_one_device_or_what_is_asked_for():
