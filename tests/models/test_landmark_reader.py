@@ -99,8 +99,14 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
     'change, message',
     [
         (lambda tensors: tensors.pop('mean'), 'no landmarks in it'),
-        (lambda tensors: tensors.pop('params/hidden/bias'), 'not those of this version'),
-        (lambda tensors: tensors.update(extra=np.zeros(1)), 'not those of this version'),
+        (
+            lambda tensors: tensors.pop('params/hidden/bias'),
+            'does not fit the landmark reader of this version',
+        ),
+        (
+            lambda tensors: tensors.update(extra=np.zeros(1)),
+            'does not fit the landmark reader of this version',
+        ),
     ],
 )
 def test_another_file_is_refused(tmp_path, change, message):
@@ -192,7 +198,7 @@ def test_counterparts_are_found_by_the_mean_face(aligned):
 
 def test_a_face_mirrored_twice_is_itself():
     rng = np.random.default_rng(0)
-    faces = train_landmark_reader.Faces(
+    faces = train_landmark_reader.LabelledFaces(
         rng.integers(0, 256, (2, 4, 4, 3), np.uint8), rng.random((2, 3, 2), np.float32)
     )
     order = np.array([1, 0, 2])
