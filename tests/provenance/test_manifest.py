@@ -457,7 +457,7 @@ def test_full_disk_leaves_nothing(tmp_path, credentials, room, during):
 _KILLED = """
 import sys, time
 from pathlib import Path
-from apgan_jax.inference import provenance
+from apgan_jax.provenance import manifest
 from apgan_jax.provenance.credentials import load_or_create_credentials
 output, parent, own = map(Path, sys.argv[1:])
 with manifest.marked_output(output, parent=parent, model_name='m', bundle_sha256='00',
@@ -528,7 +528,7 @@ def test_interrupt_while_signing_leaves_nothing(tmp_path, credentials):
 _MEASURED = """
 import resource, shutil, sys
 from pathlib import Path
-from apgan_jax.inference import provenance
+from apgan_jax.provenance import manifest
 from apgan_jax.provenance.credentials import load_or_create_credentials
 large, small, own = map(Path, sys.argv[1:])
 credentials = load_or_create_credentials(own)
