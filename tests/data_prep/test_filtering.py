@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
-from apgan_jax.face import landmarks, quality
+from apgan_jax.face import landmarks
 from apgan_jax.files.image_files import read_image
 from data_prep import age, review, sources
 from data_prep.filtering import FaceFilter, FaceRules, outside_share
-from support.faces import blank, brighter, head, portrait, write_photos
+from support.faces import blank, brighter, head, portrait, turned, write_photos
 
 
 def needs_age_network():
@@ -47,17 +47,6 @@ def fault_of_covered(clear_filter, image_landmarker):
         return clear_filter.fault_of(covered, face)
 
     return find
-
-
-def turned(degrees: float) -> np.ndarray:
-    angle = np.radians(degrees)
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [np.cos(angle), 0, np.sin(angle)],
-        [0, 1, 0],
-        [-np.sin(angle), 0, np.cos(angle)],
-    ]
-    return matrix
 
 
 # --- Clear faces ----------------------------------------------------------------------------------
@@ -116,21 +105,6 @@ def test_a_covered_face(image_landmarker, fault_of_covered):
 def test_nothing_is_asked_by_default(portrait_face):
     with FaceFilter(FaceRules()) as face_filter:
         assert face_filter.fault_of(blank(), portrait_face) is None
-
-
-# --- What sources share ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize('degrees', [0, 30, 60])
-def test_the_angle_to_the_camera(degrees):
-    assert quality.turn_degrees(3.0 * turned(degrees)) == pytest.approx(degrees, abs=1e-3)
-
-
-def test_a_portrait_looks_at_the_camera_and_is_sharp(portrait_face):
-    assert quality.turn_degrees(portrait_face.pose_matrix) < 25
-    sharp = quality.sharpness(portrait(), portrait_face.landmarks)
-    blurred = cv2.GaussianBlur(portrait(), (0, 0), 3)
-    assert quality.sharpness(blurred, portrait_face.landmarks) < 0.005 < sharp
 
 
 # --- Age ------------------------------------------------------------------------------------------
