@@ -130,6 +130,13 @@ def get_config() -> ConfigDict:
     # Of one device, that utilisation is a share of; 0: the known ones' own, none on a CPU.
     config.watch.peak_tflops = 0.0
 
+    # The first step whose trace goes to the work folder, for TensorBoard's profiler; 0: none does.
+    # See apgan_jax/training/profiling.py.
+    config.profile = ConfigDict()
+    config.profile.first_step = 0
+    # How many steps are traced.
+    config.profile.num_steps = 5
+
     # Steps between log lines.
     config.log_every = 50
     # Most steps that a kill loses. Half as many lie between checkpoints, written in the background.

@@ -44,6 +44,7 @@ _FREE = (
     'log_every',
     'evaluation',
     'watch',
+    'profile',
     'checkpoint_every',
     'keep_checkpoints',
 )
