@@ -78,14 +78,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
         manager.close()
         return state
     evaluate = _evaluator(config, model, mesh, dataset)
-    log = ProgressLog(
-        workdir,
-        first,
-        num_steps=config.num_steps,
-        batch_size=config.batch_size,
-        peak_tflops=config.watch.peak_tflops,
-        fields=run['config'],
-    )
+    log = _open_log(config, workdir, first)
     trace = StepTrace(workdir, **config.profile.to_dict())
     step = first
     closing = contextlib.closing
@@ -97,8 +90,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
             trace.start(step)
             batch = sharding.put_batch(log.next_batch(batches), sharding.batch_sharding(mesh))
             if step == first + 1:
-                traced = train_step.trace(state, encoder_params, batch)
-                log.step_flops = program_flops(traced.jaxpr.jaxpr)
+                program = train_step.trace(state, encoder_params, batch)
+                log.step_flops = program_flops(program.jaxpr.jaxpr)
                 # Here, so that no lap but the first step has its compilation in it.
                 judge = judge.lower(state, encoder_params, batch).compile()
             with jax.profiler.StepTraceAnnotation('train', step_num=step):
@@ -172,6 +165,17 @@ def open_batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIte
         prefetch=config.data.prefetch,
         shard=(jax.process_index(), jax.process_count()),
         max_corrupt_share=config.data.max_corrupt_share,
+    )
+
+
+def _open_log(config: ConfigDict, workdir: Path, first: int) -> ProgressLog:
+    return ProgressLog(
+        workdir,
+        first,
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        peak_tflops=config.watch.peak_tflops,
+        fields=config.to_dict(),
     )
 
 
