@@ -166,6 +166,14 @@ def get_config() -> ConfigDict:
     # Of one device, which utilisation is a share of; 0: the known ones' own, none on a CPU.
     config.watch.peak_tflops = 0.0
 
+    # The trace of some steps, for TensorBoard's profiler; it goes to the work folder. See
+    # apgan_jax/training/profiling.py.
+    config.profile = ConfigDict()
+    # The first of them; 0: no trace. A session's first step compiles: choose a later one.
+    config.profile.first_step = 0
+    # How many steps are traced.
+    config.profile.num_steps = 5
+
     # Steps between log lines.
     config.log_every = 50
     # Most steps that a kill loses. Half as many lie between checkpoints, written in the background.

@@ -45,6 +45,7 @@ _FREE = (
     'log_every',
     'evaluation',
     'watch',
+    'profile',
     'checkpoint_every',
     'keep_checkpoints',
 )

@@ -49,6 +49,8 @@ _LIMITS = {
     'optimizer.decay_steps': (0, _ANY),
     'optimizer.ema_decay': (0, 1),
     'watch.peak_tflops': (0, _ANY),
+    'profile.first_step': (0, _ANY),
+    'profile.num_steps': (1, _ANY),
 }
 
 

@@ -20,6 +20,7 @@ from apgan_jax.face.alignment import CropSpec
 from apgan_jax.training import checkpointing, experiment, sharding
 from apgan_jax.training.flops import program_flops
 from apgan_jax.training.preemption import PreemptedError, StopRequest
+from apgan_jax.training.profiling import StepTrace
 from apgan_jax.training.progress_log import ProgressLog
 from apgan_jax.training.run_log import read_run
 from apgan_jax.training.train_step import (
@@ -77,28 +78,26 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
         manager.close()
         return state
     evaluate = _evaluator(config, model, mesh, dataset)
-    log = ProgressLog(
-        workdir,
-        first,
-        num_steps=config.num_steps,
-        batch_size=config.batch_size,
-        peak_tflops=config.watch.peak_tflops,
-        fields=run['config'],
-    )
+    log = _open_log(config, workdir, first)
+    trace = StepTrace(workdir, **config.profile.to_dict())
     step = first
-    with contextlib.closing(log), contextlib.closing(manager), StopRequest() as stop:
+    closing = contextlib.closing
+    with closing(log), closing(manager), closing(trace), StopRequest() as stop:
         if evaluate and overdue:
             log.write_evaluation(first, evaluate(state, encoder_params))
             log.timer.restart()
         for step in range(first + 1, config.num_steps + 1):
+            trace.start(step)
             batch = sharding.put_batch(log.next_batch(batches), sharding.batch_sharding(mesh))
             if step == first + 1:
-                traced = train_step.trace(state, encoder_params, batch)
-                log.step_flops = program_flops(traced.jaxpr.jaxpr)
+                program = train_step.trace(state, encoder_params, batch)
+                log.step_flops = program_flops(program.jaxpr.jaxpr)
                 # Here, so that no lap but the first step has its compilation in it.
                 judge = judge.lower(state, encoder_params, batch).compile()
-            state, step_metrics = train_step(state, encoder_params, batch)
+            with jax.profiler.StepTraceAnnotation('train', step_num=step):
+                state, step_metrics = train_step(state, encoder_params, batch)
             log.update(step, step_metrics)
+            trace.stop(step, step_metrics)
             finished = step == config.num_steps
             if step % config.log_every == 0 or finished:
                 judged = judge(state, encoder_params, batch)
@@ -166,6 +165,17 @@ def open_batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIte
         prefetch=config.data.prefetch,
         shard=(jax.process_index(), jax.process_count()),
         max_corrupt_share=config.data.max_corrupt_share,
+    )
+
+
+def _open_log(config: ConfigDict, workdir: Path, first: int) -> ProgressLog:
+    return ProgressLog(
+        workdir,
+        first,
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        peak_tflops=config.watch.peak_tflops,
+        fields=config.to_dict(),
     )
 
 

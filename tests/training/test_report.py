@@ -63,7 +63,7 @@ def test_charts_warnings_and_config_are_on_the_page(tmp_path):
     values['train/occlusion', 2] = float('nan')
     texts = [('warnings/copies_target', 2, 'look <here>'), ('config', 1, '{"num_steps": 2000}')]
     write_session(tmp_path, 1, values, texts=texts)
-    page = report.render(read_run(tmp_path), title='a & b')
+    page = report.render_report(read_run(tmp_path), title='a & b')
     assert figures(page) == {'cos': 2, 'style': 1, 'ssim': 1}
     assert '<b>copies target</b><br>look &lt;here&gt;' in page
     assert 'step 2 of 2,000' in page
