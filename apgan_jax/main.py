@@ -15,6 +15,7 @@ from ml_collections import config_flags
 
 from apgan_jax.errors import UserError
 from apgan_jax.runtime import prepare_process
+from apgan_jax.training import config_arguments
 from apgan_jax.training.preemption import PreemptedError
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
@@ -47,6 +48,10 @@ def main(argv: Sequence[str]) -> None:
         # Orbax reports every file it writes, across the progress bar.
         logging.set_verbosity(logging.WARNING)
     _dispatch()
+
+
+def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
+    return app.parse_flags_with_usage(config_arguments.resolve_arguments(argv))
 
 
 def _dispatch() -> None:
@@ -92,9 +97,9 @@ def _dispatch() -> None:
 
 def _run() -> None:
     try:
-        app.run(main)
+        app.run(main, flags_parser=_parse_flags)
     except UserError as error:
-        # Of main, or of a config that flags could not load.
+        # Of main, or of the flags.
         print(f'apgan_jax.main: {error}', file=sys.stderr)
     except KeyboardInterrupt:
         # Ctrl-C before the first step, or a second one: see apgan_jax/training/preemption.py.
