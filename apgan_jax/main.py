@@ -56,17 +56,16 @@ def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
 
 def _dispatch() -> None:
     if _MODE.value == 'export':
-        from apgan_jax.training.export import export
+        from apgan_jax.training.export import export, export_lines
 
         if not (_OUTPUT.value and _WORKDIR.value):
             raise UserError('--mode=export needs --workdir=DIR and --output=FILE.safetensors')
         card = Path(_MODEL_CARD.value) if _MODEL_CARD.value else None
-        export(
-            Path(_WORKDIR.value),
-            Path(_OUTPUT.value),
-            model_card=card,
-            with_discriminator=_WITH_DISCRIMINATOR.value,
+        workdir, output = Path(_WORKDIR.value), Path(_OUTPUT.value)
+        bundle = export(
+            workdir, output, model_card=card, with_discriminator=_WITH_DISCRIMINATOR.value
         )
+        print('\n'.join(export_lines(workdir, output, bundle)))
         return
     if _MODE.value == 'evaluate':
         from apgan_jax.evaluation.of_checkpoint import evaluate_run
@@ -82,6 +81,7 @@ def _dispatch() -> None:
         return
     if _CONFIG.value is None:
         raise UserError('--config is missing; try --config=configs/tiny.py')
+    from apgan_jax.training.full_disk import full_disk_in_one_line
     from apgan_jax.training.sharding import start_distributed
     from apgan_jax.training.train import train_and_evaluate
 
@@ -89,7 +89,8 @@ def _dispatch() -> None:
     logging.info('devices: %s', jax.devices())
     platform.work_unit().set_task_status(f'process {jax.process_index()} trains')
     try:
-        train_and_evaluate(_CONFIG.value, _workdir())
+        with full_disk_in_one_line(_workdir()):
+            train_and_evaluate(_CONFIG.value, _workdir())
     except PreemptedError as stop:
         print(f'apgan_jax.main: {stop}', file=sys.stderr)
         sys.exit(stop.exit_code)

@@ -242,6 +242,9 @@ def test_a_full_disk_ends_a_run_in_one_line(run, built_dataset, tmp_path):
     assert process.returncode == 1
     bar, line = process.stderr.rsplit('\n', 2)[:2]
     assert all('step/s' in part or 's/step' in part for part in bar.split('\r') if part.strip())
+    parameters, compiling = process.stdout.splitlines()[-2:]
+    assert parameters.endswith(f'parameters: {tmp_path / "parameters.txt"}')
+    assert compiling.startswith('compiling, about ')
     assert line == (
         f'apgan_jax.main: {tmp_path}: cannot be written (File too large); stopped, the checkpoint '
         'of step 4 is whole; make room there, and run the same command again to go on'
