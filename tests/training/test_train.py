@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -200,12 +201,33 @@ def test_the_checkpoint_of_a_run_is_evaluated(run, capsys):
     assert row['ssim'] == pytest.approx(logged[max(logged)], abs=0.02)
 
 
+def test_an_export_says_what_it_wrote_and_nothing_else(run, tmp_path):
+    output = tmp_path / 'tiny.safetensors'
+    process = subprocess.run(
+        [
+            *[sys.executable, '-m', 'apgan_jax.main', '--mode=export', f'--workdir={run[0]}'],
+            *[f'--output={output}', '--with_discriminator'],
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = process.stdout.splitlines()
+    assert first == f'{output}: 6.5 MB, the generator of {run[0]} at step 4'
+    assert second.startswith(f'{tmp_path / "tiny.discriminator.safetensors"}: ')
+    assert process.stderr == ''
+
+
 @pytest.mark.parametrize(
     'name, value, rule',
     [
         ('log_every', 0, 'must be at least 1'),
         ('evaluation.num_pairs', 0, 'must be at least 1'),
         ('data.prefetch', -1, 'must be at least 1'),
+        ('generator.widths', (), 'must be at least 1'),
+        ('generator.widths', (8, 0, 8), 'must be at least 1'),
+        ('discriminator.num_scales', 9, 'must be 7 or less'),
         ('data.max_corrupt_share', 1.5, 'must be from 0 to 1'),
         ('optimizer.ema_decay', float('nan'), 'must be from 0 to 1'),
     ],
@@ -213,7 +235,7 @@ def test_the_checkpoint_of_a_run_is_evaluated(run, capsys):
 def test_numbers_out_of_their_limits_are_refused(tmp_path, name, value, rule):
     config = tiny_config(tmp_path)
     config.update_from_flattened_dict({name: value})
-    with pytest.raises(UserError, match=rf'config\.{name}={value}: {rule}'):
+    with pytest.raises(UserError, match=re.escape(f'config.{name}={value}: {rule}')):
         train_and_evaluate(config, tmp_path / 'run')
 
 
