@@ -252,6 +252,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _info(options: argparse.Namespace) -> int:
     from apgan_jax.training import experiment, size_report
+    from apgan_jax.training.config_arguments import load_config
 
     for name in ('batch', 'devices'):
         value = getattr(options, name)
@@ -262,7 +263,7 @@ def _info(options: argparse.Namespace) -> int:
         batch = options.batch or 1
         sizes = size_report.bundle_sizes(options.bundle, batch=batch)
     else:
-        config = _load_config(options.config)
+        config = load_config(options.config)
         batch = options.batch or config.batch_size
         model = experiment.build_model(config)
         sizes = size_report.model_sizes(model, batch=batch)
@@ -288,21 +289,6 @@ def _report(options: argparse.Namespace) -> int:
 
     print(write_report(options.workdir, options.output))
     return 0
-
-
-def _load_config(name: str):
-    """The config that training's `--config=NAME` means."""
-    from absl import flags
-    from ml_collections import config_flags
-
-    path = name.partition(':')[0]
-    if not Path(path).is_file():
-        raise UserError(f'--config {path}: no such file; configs/ has some')
-    values = flags.FlagValues()
-    arguments = ['apgan', f'--config={name}']
-    config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=arguments)
-    values(arguments)
-    return values.config
 
 
 if __name__ == '__main__':

@@ -71,7 +71,7 @@ def get_config() -> ConfigDict:
     config.loss.occlusion_weight = 1.0
     # Of the style term, eq. 9.
     config.loss.style_weight = 3.0
-    # lambda_1 of eq. 7.
+    # Of being the target where they are not, relative to that (lambda_1 of eq. 7).
     config.loss.different_reconstruction_weight = 0.1
     # Not the paper's: of the swapped face's landmarks from the target's, in squares of one per cent
     # of the crop's size; see apgan_jax/models/landmark_reader.py. 0: without.

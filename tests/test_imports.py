@@ -32,6 +32,7 @@ TRAINING_MODULES = [
 READERS_OF_CONFIGS = {
     'apgan_jax.cli',
     'apgan_jax.main',
+    'apgan_jax.training.config_arguments',
     'apgan_jax.training.experiment',
     'apgan_jax.training.train',
 }
