@@ -7,7 +7,7 @@ import dataclasses
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ def evaluate_faces(
         distances.add(pair)
         if len(pictures) < _SHEET_PAIRS:
             pictures.append((faces[own[0]].crop, pair.target.crop, pair.in_place))
-    values = {key: _mean(numbers) for key, numbers in series.items()}
+    values = {key: Value.mean_of(numbers) for key, numbers in series.items()}
     values |= distances.values()
     return PhotoResult(
         values=with_warnings(values, rows.values(), swapper.bundle.identity_encoder.kind),
@@ -345,8 +345,3 @@ def pair_in_place(target: SeenFace, swapped: np.ndarray) -> FacePair:
     The generator keeps the place, and eq. 13 comes later.
     """
     return FacePair(target, in_place=swapped, swapped=SeenFace(swapped, target.landmarks))
-
-
-def _mean(numbers: Iterable[float | None]) -> Value:
-    defined = [number for number in numbers if number is not None]
-    return Value(float(np.mean(defined)), len(defined)) if defined else Value(None)
