@@ -1,4 +1,4 @@
-"""Makes the list of pairs of `apgan evaluate --protocol pictures`, apgan_jax/assets/picture_pairs.tsv.
+"""Makes apgan_jax/assets/picture_pairs.tsv, the pairs of `apgan evaluate --protocol pictures`.
 
   APGAN_DATA=FOLDER python -m data_prep.make_picture_pairs > apgan_jax/assets/picture_pairs.tsv
 
@@ -101,12 +101,8 @@ def _frames(
         frames = list(itertools.islice(reader.frames(), _FRAMES_READ))
     # One of each part, for neighbours look alike.
     parts = np.array_split(np.arange(_FRAMES_BEFORE, len(frames)), count)
-    return [
-        next(
-            int(number) for number in rng.permutation(part) if landmarker.detect(frames[number].rgb)
-        )
-        for part in parts
-    ]
+    shuffled = [map(int, rng.permutation(part)) for part in parts]
+    return [next(n for n in numbers if landmarker.detect(frames[n].rgb)) for numbers in shuffled]
 
 
 if __name__ == '__main__':

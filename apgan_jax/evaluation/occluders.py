@@ -48,8 +48,8 @@ class _Brush:
         self._y = np.array([-self._x[1], self._x[0]])
         self._landmarks = landmarks
         self.unit = float(np.linalg.norm(self._x))
-        self.picture = picture.astype(np.float32)
-        self.alpha = np.zeros(picture.shape[:2], np.float32)
+        self.picture: np.ndarray = picture.astype(np.float32)
+        self.alpha: np.ndarray = np.zeros(picture.shape[:2], np.float32)
 
     def at(self, landmark: int) -> np.ndarray:
         """A landmark in the face's coordinates."""
@@ -141,8 +141,9 @@ def _strands(brush: _Brush, rng: np.random.Generator) -> None:
 def _microphone(brush: _Brush, rng: np.random.Generator) -> None:
     """A round head before the chin, and its handle."""
     mouth = (brush.at(points.LEFT_MOUTH_CORNER) + brush.at(points.RIGHT_MOUTH_CORNER)) / 2
-    head = mouth + [rng.uniform(-0.3, 0.3), 0.35]
-    brush.line(np.stack([head, head + [rng.uniform(-0.4, 0.4), 2.0]]), np.array(_DARK), 0.22)
+    head = mouth + np.array([rng.uniform(-0.3, 0.3), 0.35])
+    end = head + np.array([rng.uniform(-0.4, 0.4), 2.0])
+    brush.line(np.stack([head, end]), np.array(_DARK), 0.22)
     brush.fill(head + _ring(np.full(24, 0.3)), np.array(_GREY))
 
 
@@ -163,8 +164,8 @@ def _frames(brush: _Brush, colour: np.ndarray) -> None:
 
 
 def _lenses() -> list[np.ndarray]:
-    oval = _ring(np.ones(24)) * [0.36, 0.28] + [0.0, 0.05]
-    return [oval - [0.5, 0.0], oval + [0.5, 0.0]]
+    oval = _ring(np.ones(24)) * (0.36, 0.28)
+    return [oval + np.array([side, 0.05]) for side in (-0.5, 0.5)]
 
 
 def _ring(radii: np.ndarray) -> np.ndarray:

@@ -58,10 +58,10 @@ _SUMMARY = {
 }
 _OF_3DDFA = ('pose_3ddfa', 'expression_3ddfa')
 _PROTOCOL = (
-    "swapped and pasted as by `apgan swap`, the largest face of a photo, or of a clip's frame after "
-    'the 11 frames before it; self-swaps and occluders in frames as if they were photos',
-    "sharpness, skin, foreheads and occluders at the picture's own pixels; identity, pose, LPIPS "
-    'and SSIM by head crops of 256 px, the swapped face by its own landmarks for identity and pose',
+    'swapped and pasted as by `apgan swap`: the largest face of a photo, or of the last of 12 '
+    'frames of a clip; self-swaps and occluders in single frames',
+    "sharpness, skin, foreheads, SSIM and occluders at the picture's own pixels; identity and pose "
+    'by head crops of 256 px, the swapped face by its own landmarks; LPIPS by such crops in place',
 )
 # Of the mesh's longer side, what is cut out around a face to be measured at its own pixels.
 _MARGIN = 0.6
@@ -160,7 +160,8 @@ class _Column:
         face = pair.target.face
         self._seen.add_swap(_at_own_pixels(target, swapped, face), names.group)
         self._measure(pair, source)
-        self._seen.add_self(_as_heads(target, self._swap_with_itself(target, face), face))
+        itself = self._swap_with_itself(target, face)
+        self._seen.add_self(_at_own_pixels(target, itself, face), _as_heads(target, itself, face))
         occluded = draw_occluder(target, face.landmarks, number)
         self._seen.add_occluded(self._pictures.photo(occluded.picture, source.identity), occluded)
         shown = (thumbnail(picture, face.landmarks) for picture in (target, swapped))
@@ -249,7 +250,7 @@ def _at_own_pixels(target: np.ndarray, swapped: np.ndarray, face: Face) -> FaceP
     left, top = np.maximum(np.floor(low - margin), 0).astype(int)
     right, bottom = np.ceil(high + margin).astype(int)
     part = np.s_[top:bottom, left:right]
-    points = face.landmarks - np.float32([left, top])
+    points = face.landmarks - np.array([left, top], np.float32)
     return FacePair(SeenFace(target[part], points, face), swapped[part], None)
 
 
@@ -286,7 +287,8 @@ def report_pictures(
       UserError: see `evaluate_pictures`.
     """
     columns: dict[str, dict[str, Value]] = {}
-    rows, descriptions = [], {}
+    descriptions: dict[str, Description] = {}
+    rows = []
     for swapper, name in zip(swappers, bundle_names(swappers), strict=True):
         for k in ks:
             result = evaluate_pictures(pairs, swapper, suite, k=k)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from apgan_jax.bundle import Bundle
 from apgan_jax.files.image_files import write_image
 from apgan_jax.models.images import image_grid
-from apgan_jax.networks.adapters import cut_face
 from apgan_jax.provenance import manifest
 
 # Pixels; pairs beside each other; around the mesh, of its longer side.
@@ -20,7 +20,7 @@ Thumbnails = tuple[np.ndarray, ...]
 
 
 def thumbnail(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """A face and what is about it, as a viewer sees it.
+    """A face and what is about it, a square of the picture.
 
     Args:
       picture: RGB uint8 (h, w, 3).
@@ -29,7 +29,14 @@ def thumbnail(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     Returns:
       RGB uint8 (size, size, 3).
     """
-    return cut_face(picture, landmarks, _SIZE, margin=_MARGIN)
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    wanted = round(float((high - low).max()) * (1 + 2 * _MARGIN))
+    side = min(wanted, *picture.shape[:2])
+    furthest = np.array([picture.shape[1], picture.shape[0]]) - side
+    left, top = np.clip(np.rint((low + high - side) / 2).astype(int), 0, furthest)
+    square = np.ascontiguousarray(picture[top : top + side, left : left + side])
+    method = cv2.INTER_AREA if side > _SIZE else cv2.INTER_LINEAR
+    return cv2.resize(square, (_SIZE, _SIZE), interpolation=method)
 
 
 def write_picture_sheet(

@@ -14,13 +14,14 @@ import numpy as np
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation.occluders import Occluded
 from apgan_jax.evaluation.table import Value
+from apgan_jax.face.areas import inner_face
 from apgan_jax.face.face_pair import FacePair
 from apgan_jax.metrics.forehead_smear import forehead_smear
 from apgan_jax.metrics.metric import Description
 from apgan_jax.metrics.occluder_error import occluder_error
 from apgan_jax.metrics.sharpness import sharpness
 from apgan_jax.metrics.skin_difference import skin_difference
-from apgan_jax.metrics.ssim import ssim
+from apgan_jax.metrics.ssim import ssim_within
 from apgan_jax.networks.vgg import Lpips, find_lpips
 
 _PERCENTILE = 90
@@ -38,7 +39,7 @@ _ROWS = (
     Description('skin_de', 'skin ΔE', _SKIN, 'lower'),
     Description('skin_de_p90', 'skin ΔE, 90th percentile', _SKIN, 'lower'),
     Description('self_lpips', 'LPIPS of a self-swap', f'source = target; {_LPIPS}', 'lower'),
-    Description('self_ssim', 'SSIM of a self-swap', 'source = target; whole head', 'higher'),
+    Description('self_ssim', 'SSIM of a self-swap', 'source = target; inner face', 'higher'),
     Description(
         'same_person_lpips',
         'LPIPS of the same person',
@@ -86,10 +87,16 @@ class SeenRows:
         self._add('skin_de', measured[skin_difference])
         self._add('smear', measured[forehead_smear])
 
-    def add_self(self, pair: FacePair) -> None:
-        """Takes a swap whose source was the target's own photo."""
-        self._add('self_lpips', self._distance(pair))
-        self._add('self_ssim', ssim(pair.target.crop, pair.in_place))
+    def add_self(self, pair: FacePair, head: FacePair | None = None) -> None:
+        """Takes a swap whose source was the target's own photo.
+
+        Args:
+          pair: at the pixels that SSIM is measured at.
+          head: the same as head crops of one size, for LPIPS; None: as `pair`.
+        """
+        face = inner_face(pair.target.landmarks, pair.in_place.shape[:2])
+        self._add('self_lpips', self._distance(head or pair))
+        self._add('self_ssim', ssim_within(pair.target.crop, pair.in_place, face))
 
     def add_same_person(self, pair: FacePair) -> None:
         """Takes a swap whose source was another photo of the target's person."""
