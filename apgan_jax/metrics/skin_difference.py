@@ -31,4 +31,4 @@ def skin_difference(swapped: np.ndarray, target: np.ndarray, landmarks: np.ndarr
 def _mean_lab(pixels: np.ndarray) -> np.ndarray:
     """CIELAB (3,) of RGB uint8 (n, 3)."""
     rgb = pixels[None].astype(np.float32) / 255
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0].mean(axis=0)
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0].mean(axis=0, dtype=np.float64)
