@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apgan_jax.errors import UserError
-from apgan_jax.evaluation.protocols import PHOTO_PROTOCOLS, PROTOCOLS, check_ks, required_root
+from apgan_jax.evaluation.protocols import (
+    OWN_PROTOCOLS,
+    PHOTO_PROTOCOLS,
+    PROTOCOLS,
+    check_ks,
+    required_root,
+)
 
 if TYPE_CHECKING:
     from apgan_jax.evaluation.clip_report import ClipOptions
@@ -40,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument('--network', nargs='+', default=[], help='TOML files of adapters, or: dlib')
     how.add_argument('--paper', nargs='+', default=[], help="columns of the paper's tables")
     how.add_argument('--output', type=Path, nargs='+', default=[], help='.md, .json, .html, .txt')
-    how.add_argument('--contact-sheet', type=Path, help='of photo pairs: a picture of the first')
+    how.add_argument(
+        '--contact-sheet', '--sheet', type=Path, help='of photo pairs: a picture of them'
+    )
 
 
 def run(options: argparse.Namespace, make_swapper: MakeSwapper) -> int:
@@ -61,6 +69,8 @@ def run(options: argparse.Namespace, make_swapper: MakeSwapper) -> int:
     check_methods(options.paper)
     if options.protocol in PHOTO_PROTOCOLS:
         _run_photos(options, make_swapper)
+    elif options.protocol == 'pictures':
+        _run_pictures(options, make_swapper)
     else:
         _run_clips(options, make_swapper)
     return 0
@@ -72,7 +82,7 @@ def _check(options: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise UserError(f'--{name} {value}: must be at least 1')
     check_ks(options.k)
-    if options.protocol not in (None, 'heldout'):
+    if options.protocol not in (None, *OWN_PROTOCOLS):
         required_root(options.protocol, options.root)
     if options.protocol is None and not (options.target and (options.swapped or options.source)):
         raise UserError(
@@ -95,8 +105,8 @@ def _idle_options(options: argparse.Namespace) -> tuple[str, ...]:
     if options.protocol == 'ffpp':
         return (*files, 'pairs', 'contact_sheet')
     if options.protocol:
-        heldout = ('pairs',) if options.protocol == 'heldout' else ()
-        return (*files, *data, *heldout, 'gallery', 'frames', 'paper')
+        committed = ('pairs',) if options.protocol in OWN_PROTOCOLS else ()
+        return (*files, *data, *committed, 'gallery', 'frames', 'paper')
     given = ('bundle',) if options.swapped else ('sequence',)
     return (*data, *given, 'root', 'pairs', 'contact_sheet')
 
@@ -184,3 +194,25 @@ def _run_photos(options: argparse.Namespace, make_swapper: MakeSwapper) -> None:
         contact_sheet=options.contact_sheet,
     )
     report.publish(options.output, summary_lines(options.protocol, rows))
+
+
+def _run_pictures(options: argparse.Namespace, make_swapper: MakeSwapper) -> None:
+    import json
+
+    from apgan_jax.evaluation.picture_pairs import find_picture_pairs
+    from apgan_jax.evaluation.picture_report import report_pictures
+    from apgan_jax.evaluation.suite import build_suite
+    from apgan_jax.inference.swap import check_output
+
+    if options.contact_sheet:
+        check_output(options.contact_sheet, overwrite=True)
+    pairs, dropped = find_picture_pairs(options.root)
+    report, rows = report_pictures(
+        pairs,
+        [make_swapper(path) for path in options.bundle or [None]],
+        build_suite(options.network),
+        dropped=dropped,
+        ks=options.k or [1],
+        sheet=options.contact_sheet,
+    )
+    report.publish(options.output, [json.dumps(row) for row in rows])

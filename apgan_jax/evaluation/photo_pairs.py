@@ -7,7 +7,7 @@ import dataclasses
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from apgan_jax.errors import UserError
 from apgan_jax.evaluation.clip_runs import column_name
 from apgan_jax.evaluation.columns import bundle_lines, bundle_names, with_warnings
 from apgan_jax.evaluation.frechet_rows import FrechetRows
+from apgan_jax.evaluation.occluders import draw_occluder
 from apgan_jax.evaluation.people import Galleries, IdentityRows, similarities
 from apgan_jax.evaluation.photo_sets import PhotoPairs
 from apgan_jax.evaluation.report import Report
+from apgan_jax.evaluation.seen import SeenRows
 from apgan_jax.evaluation.suite import Suite
 from apgan_jax.evaluation.table import Table, Value
 from apgan_jax.face import landmarks
@@ -50,6 +52,19 @@ _SUMMARY = {
     'expression_3ddfa': 'expression_3ddfa',
     'ssim': 'ssim',
 }
+# Beside them where the pairs are the committed ones.
+_SEEN_SUMMARY = (
+    'sharpness',
+    'skin_de',
+    'skin_de_p90',
+    'self_lpips',
+    'self_ssim',
+    'same_person_lpips',
+    'smear',
+    'occluder_error',
+)
+# Targets of which swaps with a known answer are made, three each.
+_KNOWN_TARGETS = 100
 _PROTOCOL = (
     "the generator's own picture before blending (eq. 13), at the bundle's crop size, in the place "
     "of the target's face",
@@ -147,12 +162,14 @@ class PhotoResult:
       rows: of identity, for the table.
       pairs: that were measured.
       pictures: RGB uint8 rows of sources, targets and swapped pictures, the first pairs.
+      seen: rows of what a viewer sees; none but of the committed pairs.
     """
 
     values: dict[str, Value]
     rows: list[Metric]
     pairs: int
     pictures: list[np.ndarray]
+    seen: list[Description]
 
 
 def evaluate_faces(
@@ -174,6 +191,7 @@ def evaluate_faces(
     series: dict[str, list[float | None]] = defaultdict(list)
     rows: dict[str, Metric] = {}
     distances = FrechetRows(suite.feature_networks)
+    seen = SeenRows() if faces.name == 'heldout' else None
     pictures: list[tuple[np.ndarray, ...]] = []
     tasks = list(zip(sources, (target for _, target in faces.pairs), strict=True))
     for own, target in tqdm(tasks, desc=f'{faces.name}, k = {k}', unit='pair', disable=None):
@@ -183,16 +201,41 @@ def evaluate_faces(
         for metric in (*identity, *suite.metrics):
             series[metric.key].append(metric.measure(pair))
         distances.add(pair)
+        if seen:
+            seen.add_swap(pair)
         if len(pictures) < _SHEET_PAIRS:
             pictures.append((faces[own[0]].crop, pair.target.crop, pair.in_place))
-    values = {key: _mean(numbers) for key, numbers in series.items()}
+    values = {key: Value.mean_of(numbers) for key, numbers in series.items()}
     values |= distances.values()
+    if seen:
+        _add_known_answers(seen, swapper, faces, tasks)
+        values |= seen.values()
     return PhotoResult(
         values=with_warnings(values, rows.values(), swapper.bundle.identity_encoder.kind),
         rows=list(rows.values()),
         pairs=len(tasks),
         pictures=[np.stack(row) for row in zip(*pictures, strict=True)],
+        seen=seen.descriptions() if seen else [],
     )
+
+
+def _add_known_answers(
+    seen: SeenRows,
+    swapper: Swapper,
+    faces: PairedFaces,
+    tasks: Sequence[tuple[Sequence[int], int]],
+) -> None:
+    """Of each target once: by itself, by another photo of the same person, with an occluder."""
+    sources = {target: own for own, target in reversed(tasks)}
+    for number, target in enumerate(sorted(sources)[:_KNOWN_TARGETS]):
+        seen.add_self(swap_in_place(swapper, faces, [target], target))
+        for other in faces.of_person(target)[1:2]:
+            seen.add_same_person(swap_in_place(swapper, faces, [other], target))
+        face = faces[target]
+        occluded = draw_occluder(face.crop, face.landmarks, number)
+        covered = dataclasses.replace(face, crop=occluded.picture)
+        output = _generate(swapper, faces, sources[target], covered)
+        seen.add_occluded(output, occluded)
 
 
 def galleries_of(faces: PairedFaces, recognisers: Sequence[Recogniser]) -> Galleries:
@@ -244,7 +287,7 @@ def evaluate_photos(
             rows.append(_summary(result, swapper, k))
     if contact_sheet:
         _write_contact_sheet(contact_sheet, result, swapper, faces.first_target)
-    descriptions = [*identity.values(), *suite.descriptions(temporal=False)]
+    descriptions = [*identity.values(), *suite.descriptions(temporal=False), *result.seen]
     protocol = [*faces.protocol, *_PROTOCOL, *bundle_lines(swappers)]
     table = Table.of(faces.name, descriptions, columns, protocol)
     return Report(table.without_empty_rows(), {}, {}), rows
@@ -272,6 +315,7 @@ def _summary(result: PhotoResult, swapper: Swapper, k: int) -> dict[str, Any]:
         'pairs': result.pairs,
         'k': k,
         **{name: number(key) for name, key in _SUMMARY.items()},
+        **({key: number(key) for key in _SEEN_SUMMARY} if result.seen else {}),
     }
 
 
@@ -334,9 +378,16 @@ def swap_in_place(
       target: number of the face that gets it.
     """
     face = faces[target]
-    identity = swapper.embed_source([faces[number].crop for number in own])
-    swapped = swapper.swap(face.crop[None], face.boundary_map[None], identity)[0]
+    swapped = _generate(swapper, faces, own, face)
     return pair_in_place(SeenFace(face.crop, face.landmarks), swapped)
+
+
+def _generate(
+    swapper: Swapper, faces: PairedFaces, own: Sequence[int], face: AlignedFace
+) -> np.ndarray:
+    """A face with the identity of others, the generator's crop."""
+    identity = swapper.embed_source([faces[number].crop for number in own])
+    return swapper.swap(face.crop[None], face.boundary_map[None], identity)[0]
 
 
 def pair_in_place(target: SeenFace, swapped: np.ndarray) -> FacePair:
@@ -345,8 +396,3 @@ def pair_in_place(target: SeenFace, swapped: np.ndarray) -> FacePair:
     The generator keeps the place, and eq. 13 comes later.
     """
     return FacePair(target, in_place=swapped, swapped=SeenFace(swapped, target.landmarks))
-
-
-def _mean(numbers: Iterable[float | None]) -> Value:
-    defined = [number for number in numbers if number is not None]
-    return Value(float(np.mean(defined)), len(defined)) if defined else Value(None)

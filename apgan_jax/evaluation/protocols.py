@@ -6,7 +6,9 @@ from pathlib import Path
 from apgan_jax.errors import UserError
 
 PHOTO_PROTOCOLS = ('heldout', 'lfw', 'celebahq')
-PROTOCOLS = (*PHOTO_PROTOCOLS, 'ffpp')
+# Found through APGAN_DATA.
+OWN_PROTOCOLS = ('heldout', 'pictures')
+PROTOCOLS = (*PHOTO_PROTOCOLS, 'pictures', 'ffpp')
 
 
 def required_root(protocol: str, root: Path | None) -> Path:

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
 
 from apgan_jax.metrics.metric import Description
 
@@ -26,6 +28,12 @@ class Value:
     mean: float | None
     count: int = 0
     reason: str = ''
+
+    @classmethod
+    def mean_of(cls, numbers: Iterable[float | None]) -> Self:
+        """The mean over the numbers that are there, if any is."""
+        defined = [number for number in numbers if number is not None]
+        return cls(float(np.mean(defined)), len(defined)) if defined else cls(None)
 
 
 @dataclasses.dataclass(frozen=True)

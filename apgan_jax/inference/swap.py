@@ -267,8 +267,8 @@ class _Photo:
 def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport:
     with _marked(target, output, job, how) as marked:
         photo = read_image(target)
-        with _photo_landmarker() as landmarker:
-            faces = _find_faces(photo, landmarker)
+        with photo_landmarker() as landmarker:
+            faces = find_faces(photo, landmarker)
         if not faces:
             raise UserError(f'--target {target}: no face found; give a photo with a clear face')
         return SwapReport(_swap_faces(photo, faces, marked, job, how))
@@ -283,20 +283,43 @@ def _swap_faces(
 ) -> FaceCounts:
     """Writes a photo with its faces swapped."""
     unsigned, edit = marked
-    (done,) = job.begin().run([(_Photo(photo), faces)])
-    picture = photo.copy()
-    for patch in [*done.patches, *_label(how.label, photo.shape)]:
-        blending.paste(picture, patch)
-    write_image(unsigned, picture)
-    edit.faces_swapped, edit.faces_blurred = done.counts.swapped, done.counts.blurred
-    return done.counts
+    picture, counts = swap_picture(photo, faces, job.begin())
+    write_image(unsigned, with_patches(picture, _label(how.label, photo.shape)))
+    edit.faces_swapped, edit.faces_blurred = counts.swapped, counts.blurred
+    return counts
 
 
-def _photo_landmarker() -> landmarks.FaceLandmarker:
+def swap_picture(
+    picture: np.ndarray, faces: list[TrackedFace], frame_swapper: FrameSwapper
+) -> tuple[np.ndarray, FaceCounts]:
+    """A photo with its faces swapped.
+
+    Args:
+      picture: RGB uint8 (h, w, 3), not changed.
+      faces: of it, see `find_faces`.
+      frame_swapper: that knows nobody yet.
+
+    Returns:
+      RGB uint8 (h, w, 3), and what became of the faces.
+    """
+    (done,) = frame_swapper.run([(_Photo(picture), faces)])
+    return with_patches(picture, done.patches), done.counts
+
+
+def with_patches(picture: np.ndarray, patches: Iterable[blending.Patch]) -> np.ndarray:
+    """A copy of an RGB uint8 picture (h, w, 3) with patches blended in."""
+    changed = picture.copy()
+    for patch in patches:
+        blending.paste(changed, patch)
+    return changed
+
+
+def photo_landmarker() -> landmarks.FaceLandmarker:
+    """What `find_faces` takes; a context manager."""
     return landmarks.FaceLandmarker(max_faces=_MAX_FACES, expressions=False)
 
 
-def _find_faces(photo: np.ndarray, landmarker: landmarks.FaceLandmarker) -> list[TrackedFace]:
+def find_faces(photo: np.ndarray, landmarker: landmarks.FaceLandmarker) -> list[TrackedFace]:
     """The faces of one photo, from the left."""
     found = landmarker.detect(photo)
     found.sort(key=lambda face: float(face.landmarks[:, 0].mean()))
@@ -311,10 +334,10 @@ def _swap_folder(
     paths = images_in(folder)
     names = _output_names(paths)
     output.mkdir()
-    with _photo_landmarker() as landmarker:
+    with photo_landmarker() as landmarker:
         for path in paths:
             photo = read_image(path)
-            faces = _find_faces(photo, landmarker)
+            faces = find_faces(photo, landmarker)
             if faces:
                 with _marked(path, output / names[path], job, how) as marked:
                     counts.add(_swap_faces(photo, faces, marked, job, how))

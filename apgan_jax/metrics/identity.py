@@ -6,6 +6,7 @@ import numpy as np
 
 from apgan_jax.face.face_pair import FacePair
 from apgan_jax.metrics.metric import Metric
+from apgan_jax.networks.dlib_resnet import DlibResNet
 from apgan_jax.networks.recognisers import Recogniser
 
 
@@ -40,6 +41,33 @@ def target_similarity(recogniser: Recogniser) -> Metric:
         better='lower',
         measure=measure,
         network=recogniser.info,
+    )
+
+
+def dlib_distance(network: DlibResNet, source_head: np.ndarray) -> Metric:
+    """Euclidean distance of the swapped face and the source by dlib's own vectors.
+
+    dlib takes two faces for one person below 0.6.
+
+    Args:
+      network: dlib's.
+      source_head: head crop of the source, RGB uint8 (size, size, 3).
+    """
+    source = network.descriptors(source_head[None])[0]
+
+    def measure(pair: FacePair) -> float | None:
+        if pair.swapped is None:
+            return None
+        swapped = network.descriptors(pair.swapped.crop[None])[0]
+        return float(np.linalg.norm(swapped - source))
+
+    return Metric(
+        key='dlib_distance',
+        title="dlib's distance to the source",
+        definition="Euclidean, of dlib's vectors of the swapped face and the source",
+        better='lower',
+        measure=measure,
+        network=network.info,
     )
 
 

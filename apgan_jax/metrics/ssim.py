@@ -6,23 +6,30 @@ from skimage.metrics import structural_similarity
 from apgan_jax.face.alignment import ARCFACE_WINDOW
 from apgan_jax.metrics.metric import Metric
 
+# Wang et al.'s definition: Gaussian window of sigma 1.5, biased statistics, range 255.
+_DEFINITION = {
+    'channel_axis': 2,
+    'data_range': 255,
+    'gaussian_weights': True,
+    'sigma': 1.5,
+    'use_sample_covariance': False,
+}
+
 
 def ssim(image: np.ndarray, other: np.ndarray) -> float:
-    """SSIM of two RGB uint8 pictures (h, w, 3), mean over pixels and channels.
+    """SSIM of two RGB uint8 pictures (h, w, 3), mean over pixels and channels."""
+    return float(structural_similarity(image, other, **_DEFINITION))
 
-    Wang et al.'s definition: Gaussian window of sigma 1.5, biased statistics, range 255.
+
+def ssim_within(image: np.ndarray, other: np.ndarray, mask: np.ndarray) -> float | None:
+    """SSIM of two RGB uint8 pictures (h, w, 3), mean over the pixels of a mask and channels.
+
+    Windows about the mask's edge reach beyond it. None where the mask, bool (h, w), is empty.
     """
-    return float(
-        structural_similarity(
-            image,
-            other,
-            channel_axis=2,
-            data_range=255,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
-    )
+    if not mask.any():
+        return None
+    _, similarity = structural_similarity(image, other, full=True, **_DEFINITION)
+    return float(similarity[mask].mean())
 
 
 def ssim_metrics() -> list[Metric]:

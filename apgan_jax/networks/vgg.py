@@ -32,6 +32,9 @@ _NAMES = {TORCHVISION: r'features\.(\d+)', SHIFT_TOLERANT: r'net\.slice\d\.(\d+)
 # Of ImageNet, for RGB in [0, 1]: torchvision's. The other network's are the same for [-1, 1].
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _BATCH = 8
+_SHIFT_TOLERANT_FILE = 'vgg_shift_tolerant.pth'
+# Added to norms by the package.
+_EPSILON = 1e-10
 
 # A stage: kernel (3, 3, in, out) and bias (out,) of each of its convolutions.
 Stage = list[tuple[jax.Array, jax.Array]]
@@ -67,10 +70,7 @@ class Vgg16:
         Raises:
           UserError: the crops are smaller than `SMALLEST`.
         """
-        if min(crops.shape[1:3]) < SMALLEST:
-            raise UserError(
-                f'a crop of {crops.shape[1]} px: VGG16 needs {SMALLEST} or more; use larger crops'
-            )
+        _require_size(crops)
         return np.asarray(self._conv5(self._stages, crops))
 
     def features(self, crops: np.ndarray) -> np.ndarray:
@@ -90,6 +90,54 @@ class Vgg16:
         return np.concatenate([np.maximum(each, 0.0).mean(axis=(1, 2)) for each in maps])
 
 
+class Lpips:
+    """LPIPS (Zhang et al., CVPR 2018) by the shift-tolerant VGG16.
+
+    Of relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3 of both pictures, brought to unit length along
+    the channels, the squared differences, weighted by the linear layers, averaged over positions
+    and summed. 0 for equal pictures.
+
+    Args:
+      path: of the state dict; `find_lpips` finds it.
+
+    Attributes:
+      info: of the file.
+
+    Raises:
+      UserError: the file cannot be read, or is not the shift-tolerant network with its linear
+        layers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        name, self._stages = _load(Path(path))
+        weights = _numbered(_read(Path(path)), r'lin(\d)\.model\.1')
+        expected = [(1, stage[-1], 1, 1) for stage in _WIDTHS]
+        if name != SHIFT_TOLERANT or _shapes(weights) != expected:
+            raise UserError(
+                f'{path}: holds no linear layers of LPIPS; give {_SHIFT_TOLERANT_FILE} of '
+                'stlpips-pytorch'
+            )
+        self.info = NetworkInfo.of_file('LPIPS (shift-tolerant VGG16)', path)
+        self._weights = [_float32(weight.ravel()) for weight in weights]
+        self._distance = jax.jit(_lpips)
+
+    def distance(self, pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """LPIPS of pictures and others.
+
+        Args:
+          pictures: RGB uint8 (n, size, size, 3).
+          others: the same, of the same size; one of the two may have n = 1.
+
+        Returns:
+          float32 (n,), at least 0.
+
+        Raises:
+          UserError: the pictures are smaller than `SMALLEST`.
+        """
+        _require_size(pictures)
+        return np.asarray(self._distance(self._stages, self._weights, pictures, others))
+
+
 def find_vgg16(path: Path | None = None) -> Path:
     """The weights to use: `path`, else those in APGAN_DATA, else the pip package's.
 
@@ -106,7 +154,7 @@ def find_vgg16(path: Path | None = None) -> Path:
     for suffix in ('pth', 'safetensors'):
         for candidate in sorted(folder.glob(f'vgg16*.{suffix}')):
             return candidate
-    for candidate in files_in_package('stlpips_pytorch', 'vgg_shift_tolerant.pth'):
+    for candidate in files_in_package('stlpips_pytorch', _SHIFT_TOLERANT_FILE):
         return candidate
     raise UserError(
         "VGG16: no weights found; run `pip install 'apgan-jax[eval]'` or put torchvision's "
@@ -114,7 +162,50 @@ def find_vgg16(path: Path | None = None) -> Path:
     )
 
 
+def find_lpips() -> Path:
+    """The pip package's file: the shift-tolerant network with its linear layers.
+
+    Raises:
+      UserError: the package is not installed.
+    """
+    for path in files_in_package('stlpips_pytorch', _SHIFT_TOLERANT_FILE):
+        return path
+    raise UserError("LPIPS: no weights found; run `pip install 'apgan-jax[eval]'`")
+
+
+def _require_size(crops: np.ndarray) -> None:
+    if min(crops.shape[1:3]) < SMALLEST:
+        raise UserError(
+            f'a crop of {crops.shape[1]} px: VGG16 needs {SMALLEST} or more; use larger crops'
+        )
+
+
 def _conv5(stages: list[Stage], crops: jax.Array, *, shift_tolerant: bool) -> jax.Array:
+    return _stage_ends(stages, crops, shift_tolerant=shift_tolerant)[-1]
+
+
+def _lpips(
+    stages: list[Stage], weights: list[jax.Array], pictures: jax.Array, others: jax.Array
+) -> jax.Array:
+    ours, theirs = (
+        [_unit(jax.nn.relu(end)) for end in _stage_ends(stages, each, shift_tolerant=True)]
+        for each in (pictures, others)
+    )
+    terms = [
+        (jnp.square(a - b) @ weight).mean(axis=(1, 2))
+        for a, b, weight in zip(ours, theirs, weights, strict=True)
+    ]
+    return jnp.stack(terms).sum(axis=0)
+
+
+def _unit(features: jax.Array) -> jax.Array:
+    """Unit length along the channels, as the package computes it."""
+    return features / (jnp.linalg.norm(features, axis=-1, keepdims=True) + _EPSILON)
+
+
+def _stage_ends(stages: list[Stage], crops: jax.Array, *, shift_tolerant: bool) -> list[jax.Array]:
+    """The output of each stage's last convolution before its ReLU."""
+    ends = []
     pool = _blurred_maximum if shift_tolerant else _maximum
     x = (crops.astype(jnp.float32) / 255.0 - jnp.array(_MEAN)) / jnp.array(_DEVIATION)
     for number, stage in enumerate(stages):
@@ -122,7 +213,8 @@ def _conv5(stages: list[Stage], crops: jax.Array, *, shift_tolerant: bool) -> ja
         for kernel, bias in stage:
             before_relu = _convolution(x, kernel) + bias
             x = jax.nn.relu(before_relu)
-    return before_relu
+        ends.append(before_relu)
+    return ends
 
 
 def _convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:

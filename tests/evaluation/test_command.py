@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from apgan_jax import cli
+from apgan_jax.evaluation.picture_pairs import PICTURE_PAIRS_FILE, find_picture_pairs
+from apgan_jax.files.image_files import write_image
 from apgan_jax.provenance import manifest
 from benchmarks import evaluation_speed
-from support.faces import brighter, portrait, variations, write_photos
+from support.faces import brighter, head, portrait, variations, write_photos
 
 
 def run(*arguments):
@@ -137,6 +139,9 @@ def _remarks(rows, recogniser):
         (['--target', 'a', '--swapped', 'b', '--network', 'x.onnx'], 'x.onnx'),
         (['--protocol', 'ffpp', '--root', '/'], 'original_sequences'),
         (['--protocol', 'heldout', '--frames', 3], '--frames'),
+        (['--protocol', 'pictures', '--pairs', 3], '--pairs'),
+        (['--protocol', 'pictures', '--root', '.', '--sheet', 'a.pdf'], 'a.pdf'),
+        (['--protocol', 'pictures', '--root', '.'], 'holds no photo or clip'),
         (['--target', 'a.mp4', '--swapped', 'b.mp4', '--bundle', 'c'], '--bundle'),
         (['--target', 'a.mp4', '--source', 'b.safetensors'], 'no faces to compare'),
         (['--target', '.', '--source', 'b.mp4'], 'is a folder'),
@@ -164,6 +169,30 @@ def test_photo_protocol_prints_its_table(tmp_path, tiny_bundle_file, capsys):
     row = last_json(capsys)
     assert row['columns'] == ['tiny k=1']
     assert 'mean_match_score_sface' in values(row)
+
+
+def test_pictures_end_with_a_line_of_numbers(tmp_path, tiny_bundle_file, capsys):
+    pair, dropped = find_picture_pairs(touched(tmp_path))
+    assert dropped == 95
+    write_image(pair[0].source, head())
+    write_image(pair[0].target, portrait())
+    arguments = ['--protocol', 'pictures', '--root', tmp_path, '--bundle', tiny_bundle_file]
+    assert run(*arguments, '--sheet', tmp_path / 'sheet.jpg', '--output', tmp_path / 'a.json') == 0
+    row = last_json(capsys)
+    assert (row['bundle'], row['pairs'], row['k']) == ('tiny', 1, 1)
+    assert 0 < row['self_ssim'] < 1 and row['sharpness_clips'] is None
+    assert manifest.verify(tmp_path / 'sheet.jpg').state == 'trusted'
+    table = json.loads((tmp_path / 'a.json').read_text())
+    assert table['protocol'][0] == '1 of 96 pairs of pictures'
+
+
+def touched(folder):
+    """A folder with two of the files of the committed pairs, empty."""
+    first, *_ = PICTURE_PAIRS_FILE.read_text().splitlines()[1:]
+    for name in first.split('\t'):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
 
 
 def test_two_bundles_of_one_name_are_two_columns(clips, tiny_bundle_file, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """What a model of random weights gets for pairs of photos."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -59,6 +60,31 @@ def test_report_has_the_rows_of_its_protocol_and_the_summary(lfw, tiny_bundle, s
     mean = expression and expression.values[0].mean
     assert rows[0]['expression_3ddfa'] == (mean and pytest.approx(mean, abs=1e-4))
     assert (tmp_path / 'sheet.png').is_file()
+
+
+def test_held_out_pairs_have_rows_of_what_is_seen_after_the_old_ones(lfw, tiny_bundle, suite):
+    wanted = dataclasses.replace(lfw_pairs(lfw, 2), name='heldout')
+    report, (row,) = photo_pairs.evaluate_photos(
+        lambda spec: photo_pairs.read_faces(wanted, spec), [Swapper(tiny_bundle)], suite
+    )
+    *old, _, _, _, _, _, _, _, _ = row
+    assert old[-1] == 'ssim'
+    assert list(row)[len(old) :] == [
+        'sharpness',
+        'skin_de',
+        'skin_de_p90',
+        'self_lpips',
+        'self_ssim',
+        'same_person_lpips',
+        'smear',
+        'occluder_error',
+    ]
+    assert row['sharpness'] > 0 and 0 < row['skin_de'] <= row['skin_de_p90']
+    assert 0 < row['self_ssim'] < 1 and 0 < row['occluder_error'] < 255
+    keys = {row.what.key: row for row in report.table.rows}
+    assert keys['self_ssim'].values[0].count == 2
+    if row['self_lpips'] is not None:
+        assert 0 < row['self_lpips'] < row['same_person_lpips'] + 1
 
 
 def test_more_photos_than_a_person_has_are_refused(lfw, tiny_bundle, suite):

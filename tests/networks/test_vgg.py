@@ -4,14 +4,17 @@ import importlib
 import sys
 import types
 
+import cv2
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.model_files import files_in_package
+from apgan_jax.files.torch_files import load_state_dict
 from apgan_jax.networks import vgg
 from support.arcface_files import torch_file
+from support.faces import head
 
 # Torchvision's numbers of the convolutions in `features`; those of stlpips-pytorch and their slice.
 NUMBERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -211,3 +214,85 @@ def test_as_the_shift_tolerant_networks_own_code(size, monkeypatch):
     with torch.no_grad():
         theirs = network[:-1](planes(crops, torch))
     assert_same(vgg.Vgg16(files[0]).conv5(crops), theirs)
+
+
+@pytest.fixture(scope='module')
+def passing_lpips(tmp_path_factory):
+    """Features are the normalised picture; each stage weighs its first channels by its number."""
+    state = shift_tolerant(layers_of(passing))
+    for number, width in enumerate((64, 128, 256, 512, 512)):
+        weight = np.zeros((1, width, 1, 1), np.float32)
+        weight[0, :6] = number + 1
+        state[f'lin{number}.model.1.weight'] = weight
+    path = tmp_path_factory.mktemp('lpips') / 'lpips.safetensors'
+    save_file(state, path)
+    return path
+
+
+def unit_features(colour):
+    values = (np.array(colour) / 255.0 - MEAN) / DEVIATION
+    positive = np.concatenate([values, -values]).clip(0.0)
+    return positive / np.linalg.norm(positive)
+
+
+def test_lpips_of_plain_colours(passing_lpips):
+    network = vgg.Lpips(passing_lpips)
+    colours = [(204, 0, 128), (10, 250, 128), (204, 0, 128)]
+    pictures = np.concatenate([picture(colour) for colour in colours])
+    # Poolings hand a plain colour on: the five stages differ in their weights, 1 to 5.
+    expected = [
+        15 * ((unit_features(colour) - unit_features(colours[0])) ** 2).sum() for colour in colours
+    ]
+    distances = network.distance(pictures[:1], pictures)
+    assert distances.shape == (3,) and distances.dtype == np.float32
+    np.testing.assert_allclose(distances, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(network.distance(pictures, pictures[:1]), expected, atol=1e-4)
+    with pytest.raises(UserError, match='VGG16 needs 32'):
+        network.distance(pictures[:, :16, :16], pictures[:, :16, :16])
+
+
+def test_files_without_linear_layers_are_no_lpips(passing_files):
+    for path in passing_files:
+        with pytest.raises(UserError, match='no linear layers of LPIPS'):
+            vgg.Lpips(path)
+
+
+def test_real_lpips_rises_with_blur():
+    if not files_in_package('stlpips_pytorch', 'vgg_shift_tolerant.pth'):
+        pytest.skip('stlpips-pytorch is not installed: pip install apgan-jax[eval]')
+    network = vgg.Lpips(vgg.find_lpips())
+    photo = cv2.resize(head(), (64, 64), interpolation=cv2.INTER_AREA)
+    blurred = np.stack([photo, *(cv2.GaussianBlur(photo, (0, 0), s) for s in (0.7, 1.5))])
+    none, little, more = network.distance(photo[None], blurred)
+    assert none == pytest.approx(0.0, abs=1e-6) and 1e-3 < little < more < 1.0
+    by_hand = lpips_by_hand(vgg.find_lpips(), network, photo, blurred[2])
+    assert more == pytest.approx(by_hand, rel=1e-4)
+
+
+def lpips_by_hand(path, network, picture, other):
+    """The formula in NumPy, of the network's own convolutions."""
+    state = load_state_dict(path)
+    total = 0.0
+    crops = np.stack([picture, other])
+    ends = vgg._stage_ends(network._stages, crops, shift_tolerant=True)
+    for number, end in enumerate(ends):
+        features = np.maximum(np.asarray(end, np.float64), 0.0)
+        features /= np.sqrt((features**2).sum(axis=3, keepdims=True)) + 1e-10
+        weight = state[f'lin{number}.model.1.weight'].ravel()
+        total += ((features[0] - features[1]) ** 2 * weight).sum(axis=2).mean()
+    return total
+
+
+def test_as_stlpips_own_code(monkeypatch):
+    torch = pytest.importorskip('torch')
+    pytest.importorskip('torchvision')
+    monkeypatch.setitem(sys.modules, 'IPython', types.SimpleNamespace(embed=None))
+    monkeypatch.setitem(sys.modules, 'torchsummary', types.SimpleNamespace(summary=None))
+    stlpips = pytest.importorskip('stlpips_pytorch.stlpips')
+    theirs = stlpips.LPIPS(net='vgg', variant='shift_tolerant', verbose=False)
+    crops = random_crops(64)
+    scaled = torch.tensor(crops.transpose(0, 3, 1, 2) / 127.5 - 1, dtype=torch.float32)
+    with torch.no_grad():
+        expected = theirs(scaled[:1], scaled[1:]).numpy().ravel()
+    ours = vgg.Lpips(vgg.find_lpips()).distance(crops[:1], crops[1:])
+    np.testing.assert_allclose(ours, expected, rtol=1e-4)
