@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation import command as evaluation
+from apgan_jax.inference.blend import Blend, add_blend_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,36 +102,11 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--quality', type=int, help='constant rate factor; smaller is better')
     parser.add_argument('--preset', help='of the encoder')
     parser.add_argument('--chroma', default='keep', help="keep, or 420 for old players' sake")
-    _add_blend(parser)
+    add_blend_options(parser)
     parser.add_argument('--label', nargs='?', const='', help='draw a visible label, or this text')
     parser.add_argument('--certificate', type=Path, help='PEM chain to sign with, with --key')
     parser.add_argument('--key', type=Path, help='PEM key to sign with')
     parser.add_argument('--contact-sheet', type=Path, help='a picture of target and output frames')
-
-
-def _add_blend(parser: argparse.ArgumentParser) -> None:
-    """How generated faces go into their frames."""
-    parser.add_argument(
-        '--strength',
-        type=float,
-        default=1.5,
-        help='of the identity: 1 is the source, above is farther from the target (0.5 to 2)',
-    )
-    parser.add_argument(
-        '--keep-colour', action='store_true', help='leave the skin as generated, not as the target'
-    )
-    parser.add_argument(
-        '--whole-face', action='store_true', help="also over the target's hair on the forehead"
-    )
-    parser.add_argument(
-        '--whole-crop', action='store_true', help='blend as the paper does, about the face too'
-    )
-    parser.add_argument(
-        '--unsteady', action='store_true', help='leave each generated face as its frame gave it'
-    )
-    parser.add_argument(
-        '--no-detail', action='store_true', help="leave faces as soft as the model's resolution"
-    )
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -155,7 +131,7 @@ def _swap(options: argparse.Namespace) -> int:
     from apgan_jax.inference import jobs
 
     def make_job(swapper):
-        blend = _blend(options)
+        blend = Blend.of_options(options)
         if options.map:
             return jobs.map_job(swapper, options.map, blend=blend)
         job, source = jobs.swap_job(swapper, options.source, face=options.face, blend=blend)
@@ -168,7 +144,9 @@ def _swap(options: argparse.Namespace) -> int:
 def _anonymise(options: argparse.Namespace) -> int:
     from apgan_jax.inference import jobs
 
-    return _run_job(options, lambda swapper: jobs.anonymise_job(swapper, blend=_blend(options)))
+    return _run_job(
+        options, lambda swapper: jobs.anonymise_job(swapper, blend=Blend.of_options(options))
+    )
 
 
 def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int:
@@ -199,19 +177,6 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
             end=how.end,
         )
     return 0
-
-
-def _blend(options: argparse.Namespace):
-    from apgan_jax.inference.frame_swapper import Blend
-
-    return Blend(
-        strength=options.strength,
-        keep_colour=options.keep_colour,
-        whole_crop=options.whole_crop,
-        whole_face=options.whole_face,
-        steady=not options.unsteady,
-        detail=not options.no_detail,
-    )
 
 
 def _output(options: argparse.Namespace):

@@ -3,15 +3,15 @@
 import cv2
 import numpy as np
 
-from apgan_jax.face.skin import plain_face
+from apgan_jax.face.skin import plain_face, skin_mask
 
-# Standard deviation over which light may differ from place to place, a part of the size, and how
-# much of it, in units of CIELAB: more is a beard, a fringe or a shadow of something.
-_LIGHT, _MOST = 0.2, 24.0
-# The quantile of the target's lightness from which on what is brighter is pressed, and how much.
-_BRIGHT, _KNEE = 0.85, 0.3
+# Standard deviation over which light may differ from place to place, a part of the size, and by how
+# much, in units of CIELAB: more is a beard, a fringe or a shadow of something.
+_LIGHT, _MOST = 0.2, 12.0
 # Of the places far from any skin, which get the nearest skin's light: a weight that is next to 0.
 _LITTLE = 0.02
+# The quantile of the target's lightness from which on what is brighter is pressed, and how much.
+_BRIGHT, _KNEE = 0.85, 0.3
 # Levels of 255 by which the channels of a grey picture may differ, for encoders' sake.
 _GREY = 6.0
 
@@ -19,9 +19,9 @@ _GREY = 6.0
 def match_skin(picture: np.ndarray, reference: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Gives a generated crop the colour and the light of the skin that it replaces.
 
-    In CIELAB: the medians of the face, without eyes, brows and lips, are made equal, then what is
-    left of the difference is taken over as far as it is coarse and small. Medians, because a fringe
-    or a beard of either face says nothing of the other's skin.
+    In CIELAB: the skins' medians are made equal, then what is left of the difference in the face,
+    but for eyes, brows and lips, is taken over as far as it is coarse and small. Medians, because a
+    fringe or a beard of either face says nothing of the other's skin.
 
     Args:
       picture: generated, RGB uint8 (size, size, 3).
@@ -32,19 +32,33 @@ def match_skin(picture: np.ndarray, reference: np.ndarray, landmarks: np.ndarray
       RGB uint8 (size, size, 3).
     """
     size = len(picture)
-    mask = plain_face(landmarks, size)
-    if not mask.any():
+    skin, face = skin_mask(landmarks, size), plain_face(landmarks, size)
+    if not skin.any():
         return picture
     ours, theirs = _to_lab(picture), _to_lab(reference)
-    shift = np.median(theirs[mask], axis=0) - np.median(ours[mask], axis=0)
-    shifted = ours + shift.astype(np.float32)
-    # Highlights of dark skin would burn out on a light one.
-    bright = np.float32(np.quantile(theirs[mask][:, 0], _BRIGHT))
-    shifted[..., 0] -= (1 - _KNEE) * np.maximum(shifted[..., 0] - bright, 0)
-    weight = mask.astype(np.float32)
-    rest = weight[..., None] * np.clip(theirs - shifted, -_MOST, _MOST)
-    weight = cv2.GaussianBlur(weight, (0, 0), _LIGHT * size) + _LITTLE
-    return _to_rgb(shifted + cv2.GaussianBlur(rest, (0, 0), _LIGHT * size) / weight[..., None])
+    ours = _pressed(_shifted(ours, theirs, skin), theirs[face])
+    return _to_rgb(_shifted(ours + _difference_of_light(ours, theirs, face), theirs, skin))
+
+
+def _shifted(ours: np.ndarray, theirs: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """With the other picture's medians, float32 Lab (size, size, 3)."""
+    return ours + np.median(theirs[skin], axis=0) - np.median(ours[skin], axis=0)
+
+
+def _pressed(lab: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """With darker highlights: those of dark skin would burn out on a light one."""
+    bright = np.quantile(theirs[:, 0], _BRIGHT)
+    above = np.maximum(lab[..., :1] - np.float32(bright), 0)
+    return lab - np.array([1 - _KNEE, 0, 0], np.float32) * above
+
+
+def _difference_of_light(ours: np.ndarray, theirs: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """What the target is lighter or redder, as far as it is coarse and small."""
+    difference = theirs - ours
+    alike = np.exp(-np.sum((difference / _MOST) ** 2, axis=-1)) * face
+    spread = _LIGHT * len(ours)
+    weight = cv2.GaussianBlur(alike, (0, 0), spread) + _LITTLE
+    return cv2.GaussianBlur(alike[..., None] * difference, (0, 0), spread) / weight[..., None]
 
 
 def is_grey(picture: np.ndarray) -> bool:

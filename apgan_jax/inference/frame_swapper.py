@@ -11,7 +11,6 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import jax
 import numpy as np
 
-from apgan_jax.errors import UserError
 from apgan_jax.face import blending
 from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.face.colour import is_grey, match_skin, without_colour
@@ -19,6 +18,7 @@ from apgan_jax.face.detail import agreement
 from apgan_jax.face.hair import without_hair
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import LikenessCheck, blurred_patch
+from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.casting import Casting, Role
 from apgan_jax.inference.identity_means import IdentityMeans, extrapolate, face_embedder
 from apgan_jax.inference.steadying import FaceSteadier
@@ -35,10 +35,6 @@ class Picture(Protocol):
 
 
 F = TypeVar('F', bound=Picture)
-
-# Below the first the target is hardly changed, above the second faces are caricatures.
-STRENGTHS = 0.5, 2.0
-DEFAULT_STRENGTH = 1.5
 
 
 @dataclasses.dataclass
@@ -82,43 +78,6 @@ class Swapped(Generic[F]):
     frame: F
     patches: list[blending.Patch]
     counts: FaceCounts
-
-
-@dataclasses.dataclass(frozen=True)
-class Blend:
-    """How generated faces go into their frames.
-
-    Attributes:
-      strength: of the identity: 1 is the source's, more is farther away from the target's own.
-      keep_colour: whether they keep the colour and light that the generator gave their skin, and do
-        not take over the target's. Faces of grey pictures are grey all the same.
-      whole_crop: whether all of the crop is blended in, as by the paper's eq. 12, and not only what
-        is in the face's outline.
-      whole_face: whether forehead and temples are blended in where the target has hair there too.
-      steady: whether a person's generated faces are steadied from frame to frame.
-      detail: whether they get the frame's detail, as far as it fits them.
-
-    Raises:
-      UserError: a strength that gives no face.
-    """
-
-    strength: float = DEFAULT_STRENGTH
-    keep_colour: bool = False
-    whole_crop: bool = False
-    whole_face: bool = False
-    steady: bool = True
-    detail: bool = True
-
-    def __post_init__(self) -> None:
-        low, high = STRENGTHS
-        if not low <= self.strength <= high:
-            raise UserError(
-                f'--strength {self.strength:g}: must be {low:g} to {high:g}; 1 is the source as it '
-                'is'
-            )
-
-
-DEFAULT_BLEND = Blend()
 
 
 class _Face(NamedTuple):

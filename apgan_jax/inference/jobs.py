@@ -14,6 +14,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.face.tracking import Embed
 from apgan_jax.identity_file import bank_files, load_identity
 from apgan_jax.inference.anonymity import TooAlike
+from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.casting import (
     Anonymous,
     FaceSelector,
@@ -23,7 +24,7 @@ from apgan_jax.inference.casting import (
     parse_selector,
     read_map,
 )
-from apgan_jax.inference.frame_swapper import DEFAULT_BLEND, Blend, FrameSwapper
+from apgan_jax.inference.frame_swapper import FrameSwapper
 from apgan_jax.inference.identity_means import EmbedFace, IdentityMeans, face_embedder
 from apgan_jax.inference.sources import VIDEO_FRAMES, Source, load_source
 from apgan_jax.inference.swap import Job

@@ -11,7 +11,7 @@ from apgan_jax.evaluation.pasted import FRAMES_BEFORE, PictureSwapper
 from apgan_jax.evaluation.picture_pairs import PicturesToSwap
 from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.files.image_files import read_image
-from apgan_jax.inference.frame_swapper import FACE_ALONE, Blend
+from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.jobs import swap_job
 from apgan_jax.inference.swap import swap_file
 from apgan_jax.provenance import manifest
@@ -63,7 +63,7 @@ def test_a_photo_is_swapped_as_by_the_command(photos, shipped_swapper, tmp_path)
 def test_a_frame_is_swapped_after_those_before_it(photos, clip, shipped_swapper):
     _, source = swap_job(shipped_swapper, [photos / 'bob/2.png'])
     number = FRAMES_BEFORE + 1
-    with PictureSwapper(shipped_swapper, FACE_ALONE) as pictures:
+    with PictureSwapper(shipped_swapper, DEFAULT_BLEND) as pictures:
         frame, swapped = pictures.frame(clip, number, source.identity)
         alone = pictures.photo(frame, source.identity)
         with pytest.raises(UserError, match='has no frame 14'):

@@ -8,8 +8,9 @@ from apgan_jax.face.aligned import align_face
 from apgan_jax.face.hair import without_hair
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import blurred_patch
+from apgan_jax.inference.blend import Blend
 from apgan_jax.inference.casting import EveryFace, OneSource, Role
-from apgan_jax.inference.frame_swapper import Blend, FaceCounts, FrameSwapper
+from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
 from apgan_jax.inference.swapper import Swapper
 from support.faces import brighter, portrait
 

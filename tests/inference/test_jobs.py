@@ -9,7 +9,7 @@ import pytest
 from apgan_jax.errors import UserError
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.identity_file import SHIPPED_IDENTITY, bank_files
-from apgan_jax.inference.frame_swapper import Blend
+from apgan_jax.inference.blend import Blend
 from apgan_jax.inference.jobs import anonymise_job, map_job, swap_job
 from apgan_jax.inference.swapper import Swapper
 from support.faces import brighter, head, portrait, write_photos
