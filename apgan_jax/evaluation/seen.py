@@ -19,7 +19,7 @@ from apgan_jax.face.face_pair import FacePair
 from apgan_jax.metrics.forehead_smear import forehead_smear
 from apgan_jax.metrics.metric import Description
 from apgan_jax.metrics.occluder_error import occluder_error
-from apgan_jax.metrics.sharpness import sharpness
+from apgan_jax.metrics.sharpness import relative_sharpness
 from apgan_jax.metrics.skin_difference import skin_difference
 from apgan_jax.metrics.ssim import ssim_within
 from apgan_jax.networks.vgg import Lpips, find_lpips
@@ -79,11 +79,11 @@ class SeenRows:
         """
         measured = {
             function: function(pair.in_place, pair.target.crop, pair.target.landmarks)
-            for function in (sharpness, skin_difference, forehead_smear)
+            for function in (relative_sharpness, skin_difference, forehead_smear)
         }
-        self._add('sharpness', measured[sharpness])
+        self._add('sharpness', measured[relative_sharpness])
         if group:
-            self._add(f'sharpness_{group}', measured[sharpness])
+            self._add(f'sharpness_{group}', measured[relative_sharpness])
         self._add('skin_de', measured[skin_difference])
         self._add('smear', measured[forehead_smear])
 

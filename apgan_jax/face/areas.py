@@ -8,18 +8,16 @@ frame.
 import cv2
 import numpy as np
 
-from apgan_jax.face import blending
 from apgan_jax.face import landmarks as points
-from apgan_jax.face.alignment import HEAD_V1_TEMPLATE
 from apgan_jax.face.drawing import Size, filled
 
 # How far within the mesh's outline the inner face begins, and how far above the brows the band.
 _RIM, _ABOVE_BROWS = 0.1, 0.12
+# How far the outline goes beyond the mesh, and above its highest point.
+_MARGIN, _FOREHEAD = 0.13, 0.35
 # Of the mesh: the upper edge of either brow.
 _BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
 _MESH = 468
-# Between the eyes, of the head crop's size: what `face_outline` measures its margins in.
-_EYES_OF_HEAD = float(np.linalg.norm(HEAD_V1_TEMPLATE[1] - HEAD_V1_TEMPLATE[0]))
 
 
 def eye_distance(landmarks: np.ndarray) -> float:
@@ -39,14 +37,27 @@ def inner_face(landmarks: np.ndarray, size: Size) -> np.ndarray:
 def forehead_band(landmarks: np.ndarray, size: Size) -> np.ndarray:
     """From a little above the brows up to the top of the face's outline, bool (h, w).
 
-    The outline is the one that generated faces are blended in by, forehead included.
+    The outline goes beyond the mesh, which ends below the hairline.
     """
     distance = eye_distance(landmarks)
-    outline = blending.face_outline(landmarks, round(distance / _EYES_OF_HEAD))
     x, y = _across(landmarks) / distance
     up = np.array([y, -x])
     brows = landmarks[list(_BROWS)] + _ABOVE_BROWS * distance * up
-    return filled([outline], size) & filled([_from_line_on(brows, up, 4 * distance)], size)
+    above = filled([_from_line_on(brows, up, 4 * distance)], size)
+    return above & filled([_outline(landmarks, up, distance)], size)
+
+
+def _outline(landmarks: np.ndarray, up: np.ndarray, distance: float) -> np.ndarray:
+    """About the mesh, with a margin and all of the forehead, as faces are blended in.
+
+    With numbers of its own: what is measured must not move when blending is tuned.
+    """
+    away = landmarks - landmarks.mean(axis=0)
+    length = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+    above = np.maximum(away @ up, 0.0)
+    lift = _FOREHEAD * distance * above / max(above.max(), 1e-6)
+    grown = landmarks + _MARGIN * distance * away / length + lift[:, None] * up
+    return cv2.convexHull(grown.astype(np.float32))
 
 
 def _from_line_on(line: np.ndarray, up: np.ndarray, far: float) -> np.ndarray:

@@ -6,7 +6,9 @@ import numpy as np
 from apgan_jax.face.areas import inner_face
 
 
-def sharpness(swapped: np.ndarray, target: np.ndarray, landmarks: np.ndarray) -> float | None:
+def relative_sharpness(
+    swapped: np.ndarray, target: np.ndarray, landmarks: np.ndarray
+) -> float | None:
     """Mean |Laplacian| of luma in the face, of the swapped picture over the target's.
 
     1 is as sharp as the target, 0 no detail at all; above 1 is noise, or more contrast. It is
