@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 
 from apgan_jax.data.records import FaceRecord, RecordDataset, read_crop_spec
-from apgan_jax.errors import UserError
 from apgan_jax.face import alignment, boundary, landmarks
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.files.image_files import decode_image
-from data_prep import sources
 from support.faces import EYES, blank, portrait, variations, write_photos
 
 build = pytest.importorskip('data_prep.build', exc_type=ImportError)
@@ -199,42 +197,6 @@ def test_nothing_is_left_behind_when_no_photo_is_usable(tmp_path, capsys):
 
 
 # --- Sources --------------------------------------------------------------------------------------
-
-
-def test_identities_by_kind_of_source(tmp_path):
-    write_photos(tmp_path, {'n01/1.png': blank(), 'n02/00007.jpg': blank()})
-    identities = {
-        kind: [photo.identity for photo in sources.list_photos([f'{kind}:{tmp_path}'])]
-        for kind in sources.IDENTITY_RULES
-    }
-    assert identities == {
-        'folder': ['', ''],
-        'ffhq': ['1', '00007'],
-        'celeba_hq': ['1', '00007'],
-        'vggface2': ['n01', 'n02'],
-    }
-
-
-def test_labels_go_before_the_kinds_rule(tmp_path):
-    write_photos(tmp_path, {'n01/1.png': blank(), 'n02/2.png': blank()})
-    labels = tmp_path / 'labels.tsv'
-    labels.write_text('file\tidentity\nn01/1.png\tann\n')
-    photos = sources.list_photos([f'vggface2:{tmp_path}'], labels=labels)
-    assert [photo.identity for photo in photos] == ['ann', 'n02']
-
-
-def test_photos_are_listed_by_name_and_suffix(tmp_path):
-    write_photos(tmp_path, {'b.png': blank(), 'a/z.jpg': blank(), 'c.BMP': blank()})
-    (tmp_path / 'd.txt').write_text('no photo')
-    names = [photo.file_name for photo in sources.list_photos([f'folder:{tmp_path}'])]
-    assert names == ['a/z.jpg', 'b.png', 'c.BMP']
-    (photo,) = sources.list_photos([f'folder:{tmp_path}'], exclude=['a/*', '*.BMP'])
-    assert photo.path == tmp_path / 'b.png'
-
-
-def test_the_missing_folder_is_a_user_error(tmp_path):
-    with pytest.raises(UserError, match='none is no folder'):
-        sources.list_photos([f'folder:{tmp_path / "none"}'])
 
 
 def test_a_photo_that_lies_on_its_side_by_exif_is_read_upright():
