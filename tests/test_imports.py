@@ -269,16 +269,6 @@ STILL_TO_COME: dict[str, str] = {
     'apgan_jax.evaluation.report': 'tests/evaluation/test_command.py',
     'apgan_jax.evaluation.suite': 'tests/evaluation/test_clips.py',
     'apgan_jax.evaluation.swaps': 'tests/evaluation/test_command.py',
-    'data_prep.age': 'tests/data_prep/test_filtering.py',
-    'data_prep.make_bank': 'nothing',
-    'data_prep.review': 'tests/data_prep/test_filtering.py',
-    'data_prep.sources': 'tests/data_prep/test_build.py',
-    'data_prep.train_landmark_reader': 'tests/models/test_landmark_reader.py',
-    'data_prep.port.architectures': 'tests/data_prep/test_port_arcface.py',
-    'data_prep.port.layers': 'tests/data_prep/test_port_arcface.py',
-    'data_prep.port.onnx_graph': 'tests/data_prep/test_port_arcface.py',
-    'data_prep.port.state_dict': 'tests/data_prep/test_port_arcface.py',
-    'data_prep.port.tflite': 'tests/models/identity/test_mobilefacenet.py',
 }
 # Test files that bear no module's name, each with what it tests.
 OF_NO_MODULE: dict[str, str] = {

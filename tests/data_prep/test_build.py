@@ -2,14 +2,12 @@
 
 import csv
 
-import cv2
 import numpy as np
 import pytest
 
 from apgan_jax.data.records import FaceRecord, RecordDataset, read_crop_spec
 from apgan_jax.face import alignment, boundary, landmarks
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.files.image_files import decode_image
 from support.faces import EYES, blank, portrait, variations, write_photos
 
 build = pytest.importorskip('data_prep.build', exc_type=ImportError)
@@ -194,18 +192,3 @@ def test_nothing_is_left_behind_when_no_photo_is_usable(tmp_path, capsys):
     assert 'Traceback' not in error
     assert '1 photos, none usable' in error.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ['photos']
-
-
-# --- Sources --------------------------------------------------------------------------------------
-
-
-def test_a_photo_that_lies_on_its_side_by_exif_is_read_upright():
-    """EXIF orientation 6: to be turned clockwise by a quarter."""
-    upright = portrait()[:256, 100:356]
-    done, jpeg = cv2.imencode('.jpg', np.rot90(upright)[..., ::-1])
-    assert done
-    exif = b'Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0'
-    data = jpeg.tobytes()
-    segment = b'\xff\xe1' + (len(exif) + 2).to_bytes(2, 'big') + exif
-    turned = decode_image(data[:2] + segment + data[2:])
-    assert np.abs(turned.astype(int) - upright).mean() < 5

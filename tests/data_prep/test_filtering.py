@@ -96,9 +96,6 @@ def test_nothing_is_asked_by_default(portrait_face):
         assert face_filter.fault_of(blank(), portrait_face) is None
 
 
-# --- Age ------------------------------------------------------------------------------------------
-
-
 # --- The command ----------------------------------------------------------------------------------
 
 
@@ -114,6 +111,3 @@ def test_the_command_counts_reasons_and_another_build_takes_its_list(tmp_path, c
     assert 'rejected, blurred: 1' in said
     listed = sources.list_photos([f'folder:{photos}'], rejected=output / 'rejected.tsv')
     assert [photo.file_name for photo in listed] == ['a.png']
-
-
-# --- What to look at ------------------------------------------------------------------------------
