@@ -1,4 +1,4 @@
-"""`apgan evaluate` and `--mode=evaluate`, from the command line on."""
+"""`apgan evaluate`, from the command line on."""
 
 import json
 

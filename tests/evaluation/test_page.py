@@ -1,5 +1,7 @@
 """The page of an evaluation says everything that its table does, and draws it."""
 
+import base64
+
 from apgan_jax.evaluation import page
 from support.tables import table
 
@@ -11,3 +13,12 @@ def test_page_escapes_and_draws_a_curve_of_each_measured_row():
     assert '<clip>' not in text
     assert text.count('<svg') == 1
     assert '1.235' in text
+
+
+def test_pictures_are_in_the_page_and_said_to_be_synthetic():
+    assert '<img' not in page.evaluation_page(table(), {})
+    text = page.evaluation_page(table(), {}, {'a <b>': b'picture', 'c': b'other'})
+    assert text.count('synthetic</b>: faces in it were replaced') == 1
+    encoded = [base64.b64encode(data).decode() for data in (b'picture', b'other')]
+    assert all(f'src="data:image/jpeg;base64,{data}"' in text for data in encoded)
+    assert '<figcaption>a &lt;b&gt;</figcaption>' in text

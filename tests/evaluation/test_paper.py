@@ -1,6 +1,9 @@
 """The paper's own numbers beside ours."""
 
-from apgan_jax.evaluation.paper import TABLES, paper_column
+import pytest
+
+from apgan_jax.errors import UserError
+from apgan_jax.evaluation.paper import TABLES, check_methods, paper_column
 from apgan_jax.metrics.metric import Description
 
 
@@ -14,3 +17,9 @@ def test_paper_numbers_go_to_the_first_row_of_each_quantity():
     column = paper_column('DeepFakes', rows)
     assert {key: value.mean for key, value in column.items()} == {'pose_3ddfa': 4.87, 'fwe': 0.27}
     assert all(len(numbers) == 7 for numbers in TABLES.values())
+
+
+def test_a_method_that_the_paper_lacks_is_refused_with_those_it_has():
+    check_methods(TABLES)
+    with pytest.raises(UserError, match='--paper Other: not in the paper; choose of DeepFakes, '):
+        check_methods(['AP-GAN', 'Other'])
