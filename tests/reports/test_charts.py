@@ -79,3 +79,29 @@ def test_points_fewer_than_the_limit_stay_as_they_are():
     series = {3: 1.5, 1: 2.5, 2: math.inf}
     assert charts.thin(series) == [(1.0, 2.5), (3.0, 1.5)]
     assert charts.thin({}) == []
+
+
+@pytest.mark.parametrize(
+    'low, high, expected',
+    [(0, 1, [0, 0.5, 1.0]), (0, 4, [0, 1, 2, 3, 4]), (-0.3, 0.5, [-0.2, 0.0, 0.2, 0.4])],
+)
+def test_ticks_are_round_and_inside(low, high, expected):
+    assert charts.ticks(low, high) == pytest.approx(expected)
+
+
+def test_many_points_become_means_and_infinite_ones_nothing():
+    assert charts.thin({2: 4.0, 1: 2.0, 3: float('nan'), 4: 6.0, 5: 8.0}, most=2) == [
+        (1.5, 3.0),
+        (4.5, 7.0),
+    ]
+    assert len(charts.thin(dict.fromkeys(range(100_000), 0.0))) <= 600
+
+
+def test_a_curve_goes_through_its_points():
+    svg = ElementTree.fromstring(charts.curves_svg({'a': {0: 0.0, 10: 1.0, 20: 0.0}}))
+    (line,) = (x for x in svg if x.tag == 'polyline')
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, p.split(',')) for p in line.get('points').split())
+    assert x1 - x0 == pytest.approx(x2 - x1)
+    assert y0 == y2 > y1
+    assert min(x0, y1) >= 0
+    assert max(x2, y0) <= 440
