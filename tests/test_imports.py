@@ -252,6 +252,7 @@ def _path_of(name: str) -> Path:
 
 # Modules without a test file of their name, each with the reason and the place that tests it.
 TESTED_ELSEWHERE: dict[str, str] = {
+    'apgan_jax.inference.remembering': 'a protocol; tests/inference/test_session.py',
     'apgan_jax.face.face_pair': 'records without code, in tests/metrics and tests/evaluation',
     'apgan_jax.metrics.metric': 'records without code, in tests/metrics and tests/evaluation',
 }

@@ -70,7 +70,7 @@ class TooAlike:
         vector = self._swapper.embed_vectors(seen[None])[0]
         if float(vector @ self._means.vector(face.person)) >= MOBILEFACENET_DIFFERENT_95:
             return True
-        self._sface_means.observe(picture, [face])
+        self._sface_means.observe(face.person, crop)
         sface_vector = self._sface.embed(seen[None])[0]
         return float(sface_vector @ self._sface_means.vector(face.person)) >= SFACE_DIFFERENT_95
 

@@ -20,7 +20,7 @@ from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import LikenessCheck, blurred_patch
 from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.casting import Casting, Role
-from apgan_jax.inference.identity_means import IdentityMeans, extrapolate, face_embedder
+from apgan_jax.inference.identity_means import IdentityMeans, extrapolate
 from apgan_jax.inference.steadying import FaceSteadier
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
@@ -100,8 +100,8 @@ class FrameSwapper:
       means: of the people's identities, which the casting may ask too; None: new ones.
       batch_size: faces that go through the generator together; one program is compiled for it.
       blend: how generated faces go into their frames.
-      check: of each generated face, for anonymising: what stays too like the person, and what has a
-        role and cannot be aligned, is blurred. None: no check.
+      check: of each generated face, for anonymising: what stays too like the person, and what
+        cannot be aligned, is blurred. None: no check.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class FrameSwapper:
         self._swapper = swapper
         self._crop_spec = swapper.bundle.crop_spec
         self._casting = casting
-        self._means = means or IdentityMeans(face_embedder(swapper.embed, self._crop_spec))
+        self._means = means or IdentityMeans(swapper.embed)
         self._batch_size = batch_size
         self._blend = blend
         self._check = check
@@ -162,25 +162,37 @@ class FrameSwapper:
         yield from self._finish(waiting)
 
     def _prepare(self, frame: F, faces: Sequence[TrackedFace]) -> _Work:
-        self._means.observe(frame.rgb, faces)
-        roles = self._casting(faces)
         counts = FaceCounts(
-            frames=1,
-            without_face=int(not faces),
-            left=len(faces) - len(roles),
-            people={face.person: 1 for face in faces},
+            frames=1, without_face=int(not faces), people={face.person: 1 for face in faces}
         )
         work = _Work(Swapped(frame, [], counts), [])
+        aligned = self._aligned(work.done, faces)
+        for face, each in aligned:
+            self._means.observe(face.person, each.crop)
+        # Nobody is in a frame twice.
+        crops = {face.person: each for face, each in aligned}
+        roles = self._casting([face for face, _ in aligned])
+        counts.left += len(aligned) - len(roles)
         for role in roles:
-            try:
-                aligned = align_face(frame.rgb, role.face.landmarks, self._crop_spec)
-            except ValueError:
-                # Points that coincide. Somebody may be behind them all the same.
-                if self._check is not None:
-                    self._blur(work.done, role.face)
-                continue
-            work.faces.append(_Face(role, aligned, self._identity(role)))
+            work.faces.append(_Face(role, crops[role.face.person], self._identity(role)))
         return work
+
+    def _aligned(
+        self, done: Swapped, faces: Sequence[TrackedFace]
+    ) -> list[tuple[TrackedFace, AlignedFace]]:
+        """The faces that can be cut out; somebody may be behind the others all the same."""
+        aligned = []
+        for face in faces:
+            try:
+                cut = align_face(done.frame.rgb, face.landmarks, self._crop_spec)
+            except ValueError:  # Points that coincide.
+                if self._check is None:
+                    done.counts.left += 1
+                else:
+                    self._blur(done, face)
+                continue
+            aligned.append((face, cut))
+        return aligned
 
     def _identity(self, role: Role) -> IdentityEmbedding:
         """What the generator is given."""

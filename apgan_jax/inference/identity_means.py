@@ -1,53 +1,44 @@
 """Who the people of a clip are themselves: mean identities, and how to get away from them."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from apgan_jax.face.aligned import align_face
-from apgan_jax.face.alignment import CropSpec
-from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.models.identity import IdentityEmbedding
 
-# (frame RGB uint8 (h, w, 3), landmarks (478, 2)) → identity of the face, leading axis 1.
-EmbedFace = Callable[[np.ndarray, np.ndarray], IdentityEmbedding]
-
-
-def face_embedder(embed: Callable[[np.ndarray], IdentityEmbedding], spec: CropSpec) -> EmbedFace:
-    """Embeds faces in frames.
-
-    Args:
-      embed: of crops, RGB uint8 (n, size, size, 3).
-      spec: of the crops.
-    """
-    return lambda picture, points: embed(align_face(picture, points, spec).crop[None])
+# Crops, RGB uint8 (n, size, size, 3) → their identities, leading axis n.
+EmbedCrops = Callable[[np.ndarray], IdentityEmbedding]
 
 
 class IdentityMeans:
     """The mean identity of each person of a clip, over a few of their frames.
 
     Args:
-      embed: of one face.
+      embed: of crops.
       every: appearances between two that count; the first two always do.
     """
 
-    def __init__(self, embed: EmbedFace, *, every: int = 25) -> None:
+    def __init__(self, embed: EmbedCrops, *, every: int = 25) -> None:
         self._embed = embed
         self._every = every
         self._seen: dict[int, int] = {}
         self._sums: dict[int, IdentityEmbedding] = {}
         self._counts: dict[int, int] = {}
 
-    def observe(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> None:
-        """Takes note of the faces of the next frame, RGB uint8 (h, w, 3)."""
-        for face in faces:
-            seen = self._seen.get(face.person, 0)
-            self._seen[face.person] = seen + 1
-            if seen < 2 or seen % self._every == 0:
-                self._add(face.person, self._embed(picture, face.landmarks))
+    def observe(self, person: int, crop: np.ndarray) -> None:
+        """Takes note of somebody in the next frame.
+
+        Args:
+          person: who it is.
+          crop: of the face, RGB uint8 (size, size, 3).
+        """
+        seen = self._seen.get(person, 0)
+        self._seen[person] = seen + 1
+        if seen < 2 or seen % self._every == 0:
+            self._add(person, self._embed(crop[None]))
 
     def _add(self, person: int, embedding: IdentityEmbedding) -> None:
         embedding = jax.tree.map(np.asarray, embedding)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.aligned import align_face
 from apgan_jax.face.tracking import Embed
 from apgan_jax.identity_file import bank_files, load_identity
 from apgan_jax.inference.anonymity import TooAlike
@@ -25,7 +26,7 @@ from apgan_jax.inference.casting import (
     read_map,
 )
 from apgan_jax.inference.frame_swapper import FrameSwapper
-from apgan_jax.inference.identity_means import EmbedFace, IdentityMeans, face_embedder
+from apgan_jax.inference.identity_means import IdentityMeans
 from apgan_jax.inference.sources import VIDEO_FRAMES, Source, load_source
 from apgan_jax.inference.swap import Job
 from apgan_jax.inference.swapper import Swapper
@@ -46,22 +47,21 @@ def swap_job(
     Raises:
       UserError: a source is unreadable or shows no face, or `face` is no choice.
     """
-    embed = face_embedder(swapper.embed, swapper.bundle.crop_spec)
     like_vector = functools.cache(functools.partial(_photo_vector, swapper=swapper))
 
     def select(means: IdentityMeans) -> FaceSelector:
         return parse_selector(face, like=lambda path: Like(like_vector(path), means))
 
     def begin() -> FrameSwapper:
-        means = IdentityMeans(embed)
+        means = IdentityMeans(swapper.embed)
         casting = OneSource(source.identity, select(means))
         return FrameSwapper(swapper, casting, means, blend=blend)
 
     # Before the sources are read: a wrong word is found at once.
-    select(IdentityMeans(embed))
+    select(IdentityMeans(swapper.embed))
     source = load_source(paths, swapper, video_frames=video_frames)
     fingerprint = {'source': _hash(source.identity), 'face': face, **dataclasses.asdict(blend)}
-    return Job(swapper, begin, _vectors(embed), fingerprint=fingerprint), source
+    return Job(swapper, begin, _face_embedder(swapper), fingerprint=fingerprint), source
 
 
 def map_job(swapper: Swapper, path: Path, *, blend: Blend = DEFAULT_BLEND) -> Job:
@@ -73,10 +73,9 @@ def map_job(swapper: Swapper, path: Path, *, blend: Blend = DEFAULT_BLEND) -> Jo
     entries = read_map(path)
     vectors = np.stack([_photo_vector(entry.like, swapper) for entry in entries])
     identities = [load_source(entry.source, swapper).identity for entry in entries]
-    embed = face_embedder(swapper.embed, swapper.bundle.crop_spec)
 
     def begin() -> FrameSwapper:
-        means = IdentityMeans(embed)
+        means = IdentityMeans(swapper.embed)
         casting = Mapped(vectors, identities, means)
         return FrameSwapper(swapper, casting, means, blend=blend)
 
@@ -85,7 +84,7 @@ def map_job(swapper: Swapper, path: Path, *, blend: Blend = DEFAULT_BLEND) -> Jo
         'like': hashlib.sha256(vectors.tobytes()).hexdigest(),
         **dataclasses.asdict(blend),
     }
-    return Job(swapper, begin, _vectors(embed), fingerprint=fingerprint)
+    return Job(swapper, begin, _face_embedder(swapper), fingerprint=fingerprint)
 
 
 def anonymise_job(swapper: Swapper, *, blend: Blend = DEFAULT_BLEND) -> Job:
@@ -97,16 +96,16 @@ def anonymise_job(swapper: Swapper, *, blend: Blend = DEFAULT_BLEND) -> Job:
     encoder = swapper.bundle.identity_encoder
     identities = [load_identity(path, encoder) for path in bank_files()]
     vectors = np.stack([np.asarray(identity.vector)[0] for identity in identities])
-    spec, sface = swapper.bundle.crop_spec, SFaceRecogniser()
-    embed = face_embedder(swapper.embed, spec)
-    embed_sface = face_embedder(
-        lambda crops: IdentityEmbedding(jnp.asarray(sface.embed(crops)), {}), spec
-    )
+    sface = SFaceRecogniser()
+
+    def embed_sface(crops: np.ndarray) -> IdentityEmbedding:
+        return IdentityEmbedding(jnp.asarray(sface.embed(crops)), {})
+
     # The frame's own detail is the person's.
     blend = dataclasses.replace(blend, detail=False)
 
     def begin() -> FrameSwapper:
-        means = IdentityMeans(embed)
+        means = IdentityMeans(swapper.embed)
         check = TooAlike(swapper, means, IdentityMeans(embed_sface), sface)
         casting = Anonymous(vectors, identities, means)
         return FrameSwapper(swapper, casting, means, blend=blend, check=check)
@@ -115,12 +114,17 @@ def anonymise_job(swapper: Swapper, *, blend: Blend = DEFAULT_BLEND) -> Job:
         'bank': [_hash(identity) for identity in identities],
         **dataclasses.asdict(blend),
     }
-    return Job(swapper, begin, _vectors(embed), kind='anonymised', fingerprint=fingerprint)
+    return Job(swapper, begin, _face_embedder(swapper), kind='anonymised', fingerprint=fingerprint)
 
 
-def _vectors(embed: EmbedFace) -> Embed:
-    """Unit vectors (d,) of faces in frames."""
-    return lambda picture, points: np.asarray(embed(picture, points).vector)[0]
+def _face_embedder(swapper: Swapper) -> Embed:
+    """Unit vectors (d,) of faces in frames, for the tracker."""
+
+    def embed(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        crop = align_face(picture, points, swapper.bundle.crop_spec).crop
+        return swapper.embed_vectors(crop[None])[0]
+
+    return embed
 
 
 def _photo_vector(path: Path, swapper: Swapper) -> np.ndarray:

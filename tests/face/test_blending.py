@@ -203,7 +203,7 @@ def test_pictures_need_not_be_square():
 def test_10_bit_planes_are_blended_without_loss():
     plane = np.full((100, 100), 1023, np.uint16)
     mask = blending.blending_mask(64)
-    blending.blend([plane], [np.full((64, 64), 64, np.uint16)], mask, shift(20, 10))
+    blending.blend([plane], [np.full((64, 64), 64, np.uint16)], mask, shift(20, 10), highest=1023)
     expected = 1023 + mask * (64.0 - 1023.0)
     assert np.abs(plane[10:74, 20:84] - expected).max() <= 0.51
     assert plane[42, 52] == 64 and plane[0, 0] == 1023

@@ -1,32 +1,75 @@
+"""Skin of a generated face takes over the target's colour and light."""
+
 import cv2
 import numpy as np
 import pytest
 
-from apgan_jax.face.blending import blending_mask
-from apgan_jax.face.colour import match_colours
+from apgan_jax.face.aligned import align_face
+from apgan_jax.face.alignment import CropSpec
+from apgan_jax.face.colour import is_grey, match_skin, without_colour
+from apgan_jax.face.skin import skin_mask
+from support.faces import portrait
 
-MASK = blending_mask(64)
-
-
-@pytest.fixture
-def picture():
-    noise = np.random.default_rng(0).normal(0, 20, (64, 64, 3))
-    return np.clip(cv2.GaussianBlur(noise, (0, 0), 2) * 8 + 128, 0, 255).astype(np.uint8)
+SIZE = 128
 
 
-def test_a_picture_matches_itself(picture):
-    assert np.abs(match_colours(picture, picture, MASK).astype(int) - picture).max() <= 1
+@pytest.fixture(scope='module')
+def aligned(portrait_face):
+    return align_face(portrait(), portrait_face.landmarks, CropSpec(size=SIZE))
 
 
-def test_a_change_of_light_is_undone(picture):
-    darker = np.round(0.7 * picture + 10).astype(np.uint8)
-    middle = np.s_[16:48, 16:48]
-    restored = match_colours(darker, picture, MASK)[middle].astype(int)
-    assert np.abs(restored - picture[middle]).mean() < 2
-    assert np.abs(darker[middle].astype(int) - picture[middle]).mean() > 20
+def lab(picture):
+    return cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
 
 
-def test_a_flat_picture_takes_the_mean_colour(picture):
-    flat = np.full((64, 64, 3), (200, 30, 90), np.uint8)
-    skin = np.full((64, 64, 3), (180, 140, 120), np.uint8)
-    assert np.abs(match_colours(flat, skin, MASK).astype(int) - skin).max() <= 1
+def skin_of(picture, aligned):
+    return np.median(lab(picture)[skin_mask(aligned.landmarks, SIZE)], axis=0)
+
+
+def test_a_picture_matches_itself_but_for_highlights(aligned):
+    matched = match_skin(aligned.crop, aligned.crop, aligned.landmarks)
+    bright = lab(aligned.crop)[..., 0] > 60
+    assert np.abs(matched[~bright].astype(int) - aligned.crop[~bright]).max() <= 2
+
+
+@pytest.mark.parametrize('colour', [(0.6, 0.6, 0.6), (1.0, 0.8, 0.7), (0.7, 0.8, 1.0)])
+def test_skin_of_another_colour_gets_the_targets(aligned, colour):
+    other = np.round(aligned.crop * np.array(colour)).astype(np.uint8)
+    before = np.linalg.norm(skin_of(other, aligned) - skin_of(aligned.crop, aligned))
+    matched = match_skin(other, aligned.crop, aligned.landmarks)
+    assert np.linalg.norm(skin_of(matched, aligned) - skin_of(aligned.crop, aligned)) < 1
+    assert before > 8
+
+
+def test_hair_of_the_target_does_not_darken_the_skin(aligned):
+    """A fringe in the target's crop, where the generator shows a forehead."""
+    fringe = aligned.crop.copy()
+    fringe[: round(aligned.landmarks[9, 1])] = (30, 20, 15)
+    plain = match_skin(aligned.crop, aligned.crop, aligned.landmarks)
+    matched = match_skin(aligned.crop, fringe, aligned.landmarks)
+    cheek = tuple(np.rint(aligned.landmarks[205][::-1]).astype(int))
+    assert np.abs(matched[cheek].astype(int) - plain[cheek]).max() < 8
+
+
+def test_light_from_one_side_is_taken_over(aligned):
+    slope = np.linspace(0.92, 1.08, SIZE)[None, :, None]
+    lit = np.clip(aligned.crop * slope, 0, 255).astype(np.uint8)
+    matched = lab(match_skin(aligned.crop, lit, aligned.landmarks))[..., 0]
+    plain = lab(match_skin(aligned.crop, aligned.crop, aligned.landmarks))[..., 0]
+    left, right = (tuple(np.rint(aligned.landmarks[n][::-1]).astype(int)) for n in (205, 425))
+    assert (matched - plain)[right] - (matched - plain)[left] > 1
+
+
+def test_points_that_coincide_leave_the_picture(aligned):
+    points = np.full((478, 2), -50, np.float32)
+    assert match_skin(aligned.crop, aligned.crop, points) is aligned.crop
+
+
+def test_grey_pictures_are_told_from_pale_ones(aligned):
+    grey = without_colour(aligned.crop)
+    assert is_grey(grey)
+    noise = np.random.default_rng(0).integers(-2, 3, grey.shape)
+    assert is_grey(np.clip(grey + noise, 0, 255).astype(np.uint8))
+    assert not is_grey(aligned.crop)
+    pale = np.round(0.2 * aligned.crop + 0.8 * grey).astype(np.uint8)
+    assert not is_grey(pale)

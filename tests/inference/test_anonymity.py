@@ -8,7 +8,8 @@ from apgan_jax.face import blending
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import TooAlike, blurred_patch
-from apgan_jax.inference.casting import IdentityMeans
+from apgan_jax.inference.identity_means import IdentityMeans
+from apgan_jax.models.identity import IdentityEmbedding
 from support.faces import portrait
 
 
@@ -29,9 +30,10 @@ def test_what_is_seen_is_compared_and_not_what_was_generated(tiny_bundle, face, 
         embed_vectors = embed
 
     crop = align_face(portrait(), face.landmarks, tiny_bundle.crop_spec).crop
-    people = [IdentityMeans(lambda *_: Colours().embed(crop[None])[0]) for _ in range(2)]
-    people[0].observe(portrait(), [face])
-    check = TooAlike(Colours(), *people, Colours())
+    own = IdentityEmbedding(Colours().embed(crop[None]), {})
+    means, sface_means = (IdentityMeans(lambda *_: own) for _ in range(2))
+    means.observe(face.person, crop)
+    check = TooAlike(Colours(), means, sface_means, Colours())
     blue = np.zeros_like(crop)
     blue[..., 2] = 255
     patch = blending.Patch(blue, np.full(crop.shape[:2], share, np.float32), np.eye(2, 3) * 7)

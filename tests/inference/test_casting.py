@@ -7,15 +7,13 @@ from apgan_jax.inference import casting
 from apgan_jax.inference.casting import (
     Anonymous,
     EveryFace,
-    IdentityMeans,
     Like,
     Mapped,
     OneSource,
     parse_selector,
 )
-
-PICTURE = np.zeros((100, 200, 3), np.uint8)
-VECTORS = np.eye(8)
+from apgan_jax.inference.identity_means import IdentityMeans
+from support.embeddings import VECTORS, crop_of, embed_by_colour
 
 
 def face(person, left, size=20.0):
@@ -23,18 +21,20 @@ def face(person, left, size=20.0):
     return TrackedFace(person, corners)
 
 
-def embed(picture, points):
-    """Who it is stands in the x of the face: tens of pixels."""
-    return VECTORS[int(points[0, 0]) // 10 % 8]
-
-
-def means(**kwargs):
-    return IdentityMeans(embed, **kwargs)
+def asked(cast, means, *frames):
+    """The answers of a casting or a selector, frame by frame; who a face is, its place tells."""
+    answers = []
+    for faces in frames:
+        for face in faces:
+            means.observe(face.person, crop_of(int(face.landmarks[0, 0]) // 10))
+        answers.append(cast(faces))
+    return answers
 
 
 def choose(text, *frames):
-    rule = parse_selector(text, like=lambda path: Like(VECTORS[int(path.stem)], means()))
-    return [[chosen.person for chosen in rule(PICTURE, faces)] for faces in frames]
+    means = IdentityMeans(embed_by_colour)
+    rule = parse_selector(text, like=lambda path: Like(VECTORS[int(path.stem)], means))
+    return [[chosen.person for chosen in answer] for answer in asked(rule, means, *frames)]
 
 
 LEFT, MIDDLE, RIGHT = face(5, 10), face(6, 50, 40), face(7, 120)
@@ -73,33 +73,21 @@ def test_other_words_are_refused(text):
         choose(text, [])
 
 
-def test_identities_are_means_over_a_few_frames():
-    seen = means(every=3)
-    places = [10, 20, 30, 40, 50]
-    for place in places:
-        seen.observe(PICTURE, [face(0, place)])
-    # The first two frames, and the fourth.
-    expected = VECTORS[1] + VECTORS[2] + VECTORS[4]
-    np.testing.assert_allclose(seen.vector(0), expected / np.linalg.norm(expected))
-    again = means(every=3)
-    again.restore(seen.state())
-    np.testing.assert_allclose(again.vector(0), seen.vector(0))
-
-
 def identities(count):
     return [f'identity {number}' for number in range(count)]
 
 
 def test_one_source_is_for_all_that_are_chosen():
     cast = OneSource('somebody', EveryFace())
-    assert cast(PICTURE, [LEFT, MIDDLE]) == [(LEFT, 'somebody', 0), (MIDDLE, 'somebody', 0)]
+    assert cast([LEFT, MIDDLE]) == [(LEFT, 'somebody', 0), (MIDDLE, 'somebody', 0)]
     cast = OneSource('somebody', parse_selector('left', like=None))
-    assert cast(PICTURE, [LEFT, MIDDLE]) == [(LEFT, 'somebody', 0)]
+    assert cast([LEFT, MIDDLE]) == [(LEFT, 'somebody', 0)]
 
 
 def test_a_map_gives_everybody_of_it_their_own():
-    cast = Mapped(VECTORS[[1, 5]], identities(2), means())
-    roles = cast(PICTURE, [MIDDLE, RIGHT, LEFT])
+    means = IdentityMeans(embed_by_colour)
+    cast = Mapped(VECTORS[[1, 5]], identities(2), means)
+    (roles,) = asked(cast, means, [MIDDLE, RIGHT, LEFT])
     assert {role.face.person: role.identity for role in roles} == {
         5: 'identity 0',
         6: 'identity 1',
@@ -107,14 +95,18 @@ def test_a_map_gives_everybody_of_it_their_own():
 
 
 def test_nobody_of_a_map_is_in_a_frame_twice():
-    cast = Mapped(VECTORS[[1]], identities(1), means())
-    assert len(cast(PICTURE, [face(1, 10), face(2, 12)])) == 1
+    means = IdentityMeans(embed_by_colour)
+    cast = Mapped(VECTORS[[1]], identities(1), means)
+    (roles,) = asked(cast, means, [face(1, 10), face(2, 12)])
+    assert len(roles) == 1
 
 
 def test_everybody_anonymous_is_somebody_else_and_stays_so():
-    cast = Anonymous(VECTORS[:3], identities(3), means())
+    means = IdentityMeans(embed_by_colour)
+    cast = Anonymous(VECTORS[:3], identities(3), means)
     frames = [[face(0, 10), face(1, 50)], [face(1, 52)], [face(1, 52), face(0, 11), face(2, 70)]]
-    given = [{role.face.person: role.identity for role in cast(PICTURE, each)} for each in frames]
+    answers = asked(cast, means, *frames)
+    given = [{role.face.person: role.identity for role in roles} for roles in answers]
     assert given[0].keys() == {0, 1}
     assert given[1][1] == given[0][1]
     assert given[2][0] == given[0][0]
@@ -124,17 +116,20 @@ def test_everybody_anonymous_is_somebody_else_and_stays_so():
 
 
 def test_a_bank_that_is_used_up_starts_again():
-    cast = Anonymous(VECTORS[:2], identities(2), means())
-    roles = cast(PICTURE, [face(number, 40) for number in range(4)])
+    means = IdentityMeans(embed_by_colour)
+    cast = Anonymous(VECTORS[:2], identities(2), means)
+    (roles,) = asked(cast, means, [face(number, 40) for number in range(4)])
     assert sorted(role.identity for role in roles) == ['identity 0'] * 2 + ['identity 1'] * 2
 
 
 def test_identities_given_are_restored():
-    cast = Anonymous(VECTORS[:3], identities(3), means())
-    before = cast(PICTURE, [face(4, 10)])[0].identity
-    again = Anonymous(VECTORS[:3], identities(3), means())
+    means = IdentityMeans(embed_by_colour)
+    cast = Anonymous(VECTORS[:3], identities(3), means)
+    ((before,),) = asked(cast, means, [face(4, 10)])
+    again = Anonymous(VECTORS[:3], identities(3), means)
     again.restore(cast.state())
-    assert again(PICTURE, [face(4, 70)])[0].identity == before
+    ((after,),) = asked(again, means, [face(4, 70)])
+    assert after.identity == before.identity
 
 
 def write_map(tmp_path, text):

@@ -48,7 +48,10 @@ def test_the_same_choice_is_the_same_job_and_another_one_is_not(swapper):
     assert fingerprint(face='largest', blend=Blend()) == same
     assert json.loads(json.dumps(same)) == same
     changes = [{'source': ANOTHER}, {'face': 'all'}]
-    changes += [{'blend': Blend(**{name: not value})} for name, value in vars(Blend()).items()]
+    changes += [
+        {'blend': Blend(**{name: 1.0 if name == 'strength' else not value})}
+        for name, value in vars(Blend()).items()
+    ]
     for change in changes:
         assert fingerprint(**change) != same, change
 

@@ -14,12 +14,14 @@ from apgan_jax.face.tracking import FaceTracker, TrackedFace
 from apgan_jax.files import array_tree
 from apgan_jax.identity_file import SHIPPED_IDENTITY
 from apgan_jax.inference import jobs, swap
-from apgan_jax.inference.casting import Anonymous, IdentityMeans
+from apgan_jax.inference.casting import Anonymous
 from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
+from apgan_jax.inference.identity_means import IdentityMeans
 from apgan_jax.inference.session import Session, SessionState
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.video import segments, writer
 from apgan_jax.video.reader import Frame
+from support.embeddings import VECTORS, crop_of, embed_by_colour
 from support.faces import head, write_photos
 from support.scenes import add_face, empty, write_clip
 from support.video_clips import read_rgb
@@ -162,17 +164,18 @@ class Unswappable(FrameSwapper):
     """Casts and counts; the faces have two points, which nobody can align."""
 
     def _prepare(self, frame, faces):
-        roles = self._casting(frame.rgb, faces)
+        for face in faces:
+            self._means.observe(face.person, crop_of(face.person % 8))
+        roles = self._casting(faces)
         work = super()._prepare(frame, [])
         work.done.counts.left = len(roles)
         return work
 
 
 def crowd_session(swapper):
-    vectors = np.eye(16)
-    means = IdentityMeans(lambda picture, points: vectors[int(points[0, 0]) % 16], every=2)
-    casting = Anonymous(vectors, list(range(16)), means)
-    return Session(Crowd(), Unswappable(swapper, casting))
+    means = IdentityMeans(embed_by_colour, every=2)
+    casting = Anonymous(VECTORS, list(range(len(VECTORS))), means)
+    return Session(Crowd(), Unswappable(swapper, casting, means))
 
 
 def test_states_belong_to_their_frames_while_other_threads_add_people(swapper):
@@ -183,7 +186,7 @@ def test_states_belong_to_their_frames_while_other_threads_add_people(swapper):
     for done, state in crowd_session(swapper).run(iter(frames)):
         number = done.frame.number
         assert len(state.tracking['people']) == number + 1
-        given = state.swapping['casting']['given']
+        given = state.swapping['casting']
         assert sorted(map(int, given)) == list(range(number + 1))
         assert state.counts.frames == number + 1
         seen += 1
@@ -202,4 +205,4 @@ def test_a_state_survives_a_file(swapper):
     ((_, after),) = session.run([Frame(frames[0].rgb, 10 / 25, 10, None, True)])
     assert after.counts.frames == 11
     assert len(after.tracking['people']) == 11
-    assert after.swapping['casting']['given'].items() >= state.swapping['casting']['given'].items()
+    assert after.swapping['casting'].items() >= state.swapping['casting'].items()

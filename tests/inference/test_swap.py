@@ -231,7 +231,8 @@ def test_a_killed_swap_goes_on(tiny_bundle_file, tmp_path, capsys):
     for option, problem in (
         ('--whole-crop', 'job.whole_crop was False and is True'),
         ('--unsteady', 'job.steady was True and is False'),
-        ('--keep-hair', 'job.keep_hair was False and is True'),
+        ('--whole-face', 'job.whole_face was False and is True'),
+        ('--strength=1', 'job.strength was 1.35 and is 1.0'),
     ):
         assert run(tiny_bundle_file, 'swap', clip, output, '--resume', option) == 1
         assert problem in capsys.readouterr().err
