@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation import command as evaluation
+from apgan_jax.inference.blend import Blend, add_blend_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,18 +102,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--quality', type=int, help='constant rate factor; smaller is better')
     parser.add_argument('--preset', help='of the encoder')
     parser.add_argument('--chroma', default='keep', help="keep, or 420 for old players' sake")
-    parser.add_argument(
-        '--colour-match', action='store_true', help="take over the target's colours"
-    )
-    parser.add_argument(
-        '--whole-crop', action='store_true', help='blend as the paper does, about the face too'
-    )
-    parser.add_argument(
-        '--keep-hair', action='store_true', help="leave the target's hair on forehead and temples"
-    )
-    parser.add_argument(
-        '--unsteady', action='store_true', help='leave each generated face as its frame gave it'
-    )
+    add_blend_options(parser)
     parser.add_argument('--label', nargs='?', const='', help='draw a visible label, or this text')
     parser.add_argument('--certificate', type=Path, help='PEM chain to sign with, with --key')
     parser.add_argument('--key', type=Path, help='PEM key to sign with')
@@ -141,7 +131,7 @@ def _swap(options: argparse.Namespace) -> int:
     from apgan_jax.inference import jobs
 
     def make_job(swapper):
-        blend = _blend(options)
+        blend = Blend.of_options(options)
         if options.map:
             return jobs.map_job(swapper, options.map, blend=blend)
         job, source = jobs.swap_job(swapper, options.source, face=options.face, blend=blend)
@@ -154,7 +144,9 @@ def _swap(options: argparse.Namespace) -> int:
 def _anonymise(options: argparse.Namespace) -> int:
     from apgan_jax.inference import jobs
 
-    return _run_job(options, lambda swapper: jobs.anonymise_job(swapper, blend=_blend(options)))
+    return _run_job(
+        options, lambda swapper: jobs.anonymise_job(swapper, blend=Blend.of_options(options))
+    )
 
 
 def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int:
@@ -185,17 +177,6 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
             end=how.end,
         )
     return 0
-
-
-def _blend(options: argparse.Namespace):
-    from apgan_jax.inference.frame_swapper import Blend
-
-    return Blend(
-        colour_match=options.colour_match,
-        whole_crop=options.whole_crop,
-        steady=not options.unsteady,
-        keep_hair=options.keep_hair,
-    )
 
 
 def _output(options: argparse.Namespace):
@@ -252,6 +233,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _info(options: argparse.Namespace) -> int:
     from apgan_jax.training import experiment, size_report
+    from apgan_jax.training.config_arguments import load_config
 
     for name in ('batch', 'devices'):
         value = getattr(options, name)
@@ -262,7 +244,7 @@ def _info(options: argparse.Namespace) -> int:
         batch = options.batch or 1
         sizes = size_report.bundle_sizes(options.bundle, batch=batch)
     else:
-        config = _load_config(options.config)
+        config = load_config(options.config)
         batch = options.batch or config.batch_size
         model = experiment.build_model(config)
         sizes = size_report.model_sizes(model, batch=batch)
@@ -288,21 +270,6 @@ def _report(options: argparse.Namespace) -> int:
 
     print(write_report(options.workdir, options.output))
     return 0
-
-
-def _load_config(name: str):
-    """The config that training's `--config=NAME` means."""
-    from absl import flags
-    from ml_collections import config_flags
-
-    path = name.partition(':')[0]
-    if not Path(path).is_file():
-        raise UserError(f'--config {path}: no such file; configs/ has some')
-    values = flags.FlagValues()
-    arguments = ['apgan', f'--config={name}']
-    config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=arguments)
-    values(arguments)
-    return values.config
 
 
 if __name__ == '__main__':

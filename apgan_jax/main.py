@@ -15,6 +15,7 @@ from ml_collections import config_flags
 
 from apgan_jax.errors import UserError
 from apgan_jax.runtime import prepare_process
+from apgan_jax.training import config_arguments
 from apgan_jax.training.preemption import PreemptedError
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
@@ -49,19 +50,22 @@ def main(argv: Sequence[str]) -> None:
     _dispatch()
 
 
+def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
+    return app.parse_flags_with_usage(config_arguments.resolve_arguments(argv))
+
+
 def _dispatch() -> None:
     if _MODE.value == 'export':
-        from apgan_jax.training.export import export
+        from apgan_jax.training.export import export, export_lines
 
         if not (_OUTPUT.value and _WORKDIR.value):
             raise UserError('--mode=export needs --workdir=DIR and --output=FILE.safetensors')
         card = Path(_MODEL_CARD.value) if _MODEL_CARD.value else None
-        export(
-            Path(_WORKDIR.value),
-            Path(_OUTPUT.value),
-            model_card=card,
-            with_discriminator=_WITH_DISCRIMINATOR.value,
+        workdir, output = Path(_WORKDIR.value), Path(_OUTPUT.value)
+        bundle = export(
+            workdir, output, model_card=card, with_discriminator=_WITH_DISCRIMINATOR.value
         )
+        print('\n'.join(export_lines(workdir, output, bundle)))
         return
     if _MODE.value == 'evaluate':
         from apgan_jax.evaluation.of_checkpoint import evaluate_run
@@ -77,6 +81,7 @@ def _dispatch() -> None:
         return
     if _CONFIG.value is None:
         raise UserError('--config is missing; try --config=configs/tiny.py')
+    from apgan_jax.training.full_disk import full_disk_in_one_line
     from apgan_jax.training.sharding import start_distributed
     from apgan_jax.training.train import train_and_evaluate
 
@@ -84,7 +89,8 @@ def _dispatch() -> None:
     logging.info('devices: %s', jax.devices())
     platform.work_unit().set_task_status(f'process {jax.process_index()} trains')
     try:
-        train_and_evaluate(_CONFIG.value, _workdir())
+        with full_disk_in_one_line(_workdir()):
+            train_and_evaluate(_CONFIG.value, _workdir())
     except PreemptedError as stop:
         print(f'apgan_jax.main: {stop}', file=sys.stderr)
         sys.exit(stop.exit_code)
@@ -92,9 +98,9 @@ def _dispatch() -> None:
 
 def _run() -> None:
     try:
-        app.run(main)
+        app.run(main, flags_parser=_parse_flags)
     except UserError as error:
-        # Of main, or of a config that flags could not load.
+        # Of main, or of the flags.
         print(f'apgan_jax.main: {error}', file=sys.stderr)
     except KeyboardInterrupt:
         # Ctrl-C before the first step, or a second one: see apgan_jax/training/preemption.py.

@@ -71,7 +71,7 @@ def get_config() -> ConfigDict:
     config.loss.occlusion_weight = 1.0
     # Of the style term, eq. 9.
     config.loss.style_weight = 3.0
-    # lambda_1 of eq. 7.
+    # Of being the target where they are not, relative to that (lambda_1 of eq. 7).
     config.loss.different_reconstruction_weight = 0.1
     # Not the paper's: of the swapped face's landmarks from the target's, in squares of one per cent
     # of the crop's size; see apgan_jax/models/landmark_reader.py. 0: without.
@@ -165,6 +165,14 @@ def get_config() -> ConfigDict:
     config.watch = ConfigDict()
     # Of one device, which utilisation is a share of; 0: the known ones' own, none on a CPU.
     config.watch.peak_tflops = 0.0
+
+    # The trace of some steps, for TensorBoard's profiler; it goes to the work folder. See
+    # apgan_jax/training/profiling.py.
+    config.profile = ConfigDict()
+    # The first of them; 0: no trace. A session's first step compiles: choose a later one.
+    config.profile.first_step = 0
+    # How many steps are traced.
+    config.profile.num_steps = 5
 
     # Steps between log lines.
     config.log_every = 50

@@ -22,6 +22,8 @@ from typing import Any
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('GLOG_minloglevel', '2')
+# TensorFlow only writes files here; with oneDNN it says so, twice.
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 import apache_beam as beam
 import numpy as np
@@ -386,6 +388,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, beam_arguments = _parse(arguments)
     # Beam logs the traceback of whatever it raises.
     logging.getLogger('apache_beam').setLevel(logging.CRITICAL)
+    # And that it has no client of BigQuery, to the root logger.
+    logging.getLogger().addFilter(lambda record: 'apitools' not in record.getMessage())
     try:
         if options.size < 16:
             raise UserError(f'--size {options.size}: must be 16 or more pixels')

@@ -9,7 +9,8 @@ import pytest
 
 from apgan_jax.bundle import Bundle, load_bundle, save_bundle
 from apgan_jax.face import landmarks
-from apgan_jax.face.aligned import align_face
+from apgan_jax.face.aligned import AlignedFace, align_face
+from apgan_jax.face.alignment import CropSpec
 from apgan_jax.identity_file import SHIPPED_IDENTITY, load_identity
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models import spectral_norm
@@ -47,6 +48,13 @@ def image_landmarker():
 def portrait_face(image_landmarker) -> landmarks.Face:
     (face,) = image_landmarker.detect(portrait())
     return face
+
+
+@pytest.fixture(scope='session')
+def aligned_head(image_landmarker) -> AlignedFace:
+    """The head, cropped to 128 px."""
+    (face,) = image_landmarker.detect(head())
+    return align_face(head(), face.landmarks, CropSpec(size=128))
 
 
 @pytest.fixture(scope='session')

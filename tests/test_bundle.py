@@ -5,23 +5,18 @@ import jax
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from apgan_jax import identity_file
 from apgan_jax.bundle import load_bundle, save_bundle
 from apgan_jax.errors import UserError
 from apgan_jax.files import safetensors_file
-from apgan_jax.models.identity import IdentityEmbedding
+from support.identities import random_identity
 
 
 @pytest.fixture(scope='module')
 def identity():
-    rng = np.random.default_rng(0)
-    widths = {'56': 128, '28': 256, '14': 512, '7': 512}
-    return IdentityEmbedding(
-        rng.normal(size=(1, 192)).astype(np.float32),
-        {name: rng.normal(size=(1, width)).astype(np.float32) for name, width in widths.items()},
-    )
+    return random_identity()
 
 
 def rewrite(source, path, *, document=None, drop=(), replace=None):
@@ -153,41 +148,3 @@ def test_an_identity_file_is_no_bundle(tiny_bundle, identity, tmp_path):
     path = tmp_path / 'identity.safetensors'
     identity_file.save_identity(path, identity, tiny_bundle.identity_encoder)
     assert_refused(path)
-
-
-# --- Identity files -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def saved_identity(tiny_bundle, identity, tmp_path):
-    path = tmp_path / 'identity.safetensors'
-    identity_file.save_identity(path, identity, tiny_bundle.identity_encoder)
-    return path
-
-
-def test_an_identity_comes_back(tiny_bundle, identity, saved_identity):
-    loaded = identity_file.load_identity(saved_identity, tiny_bundle.identity_encoder)
-    np.testing.assert_array_equal(loaded.vector, identity.vector)
-    assert loaded.features.keys() == identity.features.keys()
-    for stage, value in identity.features.items():
-        np.testing.assert_array_equal(loaded.features[stage], value)
-
-
-def test_the_identity_file_holds_what_the_design_says(saved_identity):
-    tensors = load_file(saved_identity)
-    assert set(tensors) == {
-        'identity_vector',
-        *(f'identity_features/{stage}' for stage in ('56', '28', '14', '7')),
-    }
-    assert tensors['identity_vector'].shape == (192,)
-
-
-def test_an_identity_of_another_encoder_is_refused(tiny_bundle, saved_identity):
-    other = dataclasses.replace(tiny_bundle.identity_encoder, sha256='ab' * 32)
-    with pytest.raises(UserError, match=rf'{saved_identity}: .*abababababab…'):
-        identity_file.load_identity(saved_identity, other)
-
-
-def test_a_bundle_is_no_identity(tiny_bundle, tiny_bundle_file):
-    with pytest.raises(UserError, match='holds no identity_vector'):
-        identity_file.load_identity(tiny_bundle_file, tiny_bundle.identity_encoder)

@@ -1,6 +1,8 @@
 """The `apgan` command with a model of random weights."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from apgan_jax import cli
 from apgan_jax.files.image_files import encode_image, read_image, write_image
 from apgan_jax.provenance import manifest
 from support.faces import blank, brighter, head, portrait
-from support.processes import ROOT
+from support.processes import ROOT, environment
 
 
 def run(*arguments):
@@ -61,6 +63,20 @@ def test_only_the_head_changes(swapped):
     assert columns.min() > 225 - 120
     assert columns.max() < 225 + 120
     assert rows.max() < 130 + 120
+
+
+def test_only_our_lines_reach_the_terminal(swapped, tiny_bundle_file, tmp_path):
+    output = tmp_path / 'out.png'
+    arguments = swap_arguments(swapped[0].parent, tiny_bundle_file, output=output)
+    process = subprocess.run(
+        [sys.executable, '-m', 'apgan_jax.cli', *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout == f'{output}: 1 faces swapped in 1 frames\n'
+    assert process.stderr == ''
 
 
 def test_more_changes_with_the_whole_crop(swapped, tiny_bundle_file, tmp_path):

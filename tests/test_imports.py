@@ -32,6 +32,7 @@ TRAINING_MODULES = [
 READERS_OF_CONFIGS = {
     'apgan_jax.cli',
     'apgan_jax.main',
+    'apgan_jax.training.config_arguments',
     'apgan_jax.training.experiment',
     'apgan_jax.training.train',
 }
@@ -247,3 +248,56 @@ def test_a_config_ends_at_experiment():
 def _path_of(name: str) -> Path:
     path = ROOT.joinpath(*name.split('.'))
     return path / '__init__.py' if path.is_dir() else path.with_suffix('.py')
+
+
+# Modules without a test file of their name, each with the reason and the place that tests it.
+TESTED_ELSEWHERE: dict[str, str] = {
+    'apgan_jax.face.face_pair': 'records without code, in tests/metrics and tests/evaluation',
+    'apgan_jax.metrics.metric': 'records without code, in tests/metrics and tests/evaluation',
+}
+# Test files that bear no module's name, each with what it tests.
+OF_NO_MODULE: dict[str, str] = {
+    'tests/benchmarks/test_benchmarks.py': 'what of several benchmarks needs no quiet machine',
+    'tests/benchmarks/test_torch_parity.py': 'benchmarks.torch_models against our networks',
+    'tests/configs/test_hours.py': 'the hours in the docstrings of all configs',
+    'tests/test_docs.py': 'the documents',
+    'tests/test_imports.py': 'the map of the project',
+    'tests/test_old_formats.py': 'files of earlier versions, whichever module reads them',
+    'tests/training/test_equations.py': 'the equations of the paper, whichever module has them',
+    'tests/training/test_resume.py': 'whole runs that are stopped and go on',
+}
+
+
+def has_code(path: Path) -> bool:
+    """Whether there is anything to test: most `__init__.py` are a docstring and a constant."""
+    definitions = (ast.FunctionDef, ast.ClassDef)
+    body = ast.parse(path.read_text(encoding='utf-8')).body
+    return path.name != '__init__.py' or any(isinstance(node, definitions) for node in body)
+
+
+def modules_with_code(package: str) -> list[str]:
+    paths = [path for path in sorted((ROOT / package).rglob('*.py')) if has_code(path)]
+    names = ['.'.join(path.relative_to(ROOT).with_suffix('').parts) for path in paths]
+    return [name.removesuffix('.__init__') for name in names]
+
+
+def place_of_tests(module: str) -> str:
+    """'apgan_jax.face.hair' → 'tests/face/test_hair.py'; of other packages the first name stays."""
+    *folders, name = module.removeprefix('apgan_jax.').split('.')
+    return '/'.join(['tests', *folders, f'test_{name}.py'])
+
+
+def test_every_module_has_a_test_file_of_its_name():
+    modules = [
+        name for package in ('apgan_jax', 'data_prep') for name in modules_with_code(package)
+    ]
+    places = {name: place_of_tests(name) for name in modules}
+    missing = {name: path for name, path in places.items() if not (ROOT / path).is_file()}
+    assert missing.keys() == TESTED_ELSEWHERE.keys(), f'no such test files: {missing}'
+
+
+def test_every_test_file_names_a_module():
+    packages = ('apgan_jax', 'benchmarks', 'configs', 'data_prep')
+    places = {place_of_tests(name) for package in packages for name in modules_with_code(package)}
+    found = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'tests').rglob('test_*.py')}
+    assert found - places == OF_NO_MODULE.keys(), 'name it after its module, or say what it tests'

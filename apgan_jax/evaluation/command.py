@@ -14,6 +14,7 @@ from apgan_jax.evaluation.protocols import (
     check_ks,
     required_root,
 )
+from apgan_jax.inference.blend import DEFAULT_BLEND, Blend, add_blend_options
 
 if TYPE_CHECKING:
     from apgan_jax.evaluation.clip_report import ClipOptions
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument('--frames', type=int, help='of each clip, the first so many')
     what.add_argument('--bundle', type=Path, nargs='+', help='model files; the shipped one')
     what.add_argument('--k', type=int, nargs='+', default=[], help='photos or frames a source')
+    add_blend_options(parser.add_argument_group('how faces are blended (pictures)'))
     how = parser.add_argument_group('how')
     how.add_argument('--network', nargs='+', default=[], help='TOML files of adapters, or: dlib')
     how.add_argument('--paper', nargs='+', default=[], help="columns of the paper's tables")
@@ -91,6 +93,8 @@ def _check(options: argparse.Namespace) -> None:
         )
     if not (options.protocol or options.swapped) and options.target.is_dir():
         raise UserError(f'--target {options.target}: is a folder; give one video or photo')
+    if options.protocol != 'pictures' and Blend.of_options(options) != DEFAULT_BLEND:
+        raise UserError('options of blending: have no meaning here; add --protocol pictures')
     for name in _idle_options(options):
         if getattr(options, name):
             raise UserError(f'--{name.replace("_", "-")}: has no meaning here; leave it out')
@@ -213,6 +217,7 @@ def _run_pictures(options: argparse.Namespace, make_swapper: MakeSwapper) -> Non
         build_suite(options.network),
         dropped=dropped,
         ks=options.k or [1],
+        blend=Blend.of_options(options),
         sheet=options.contact_sheet,
     )
     report.publish(options.output, [json.dumps(row) for row in rows])

@@ -9,8 +9,9 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.tracking import FaceTracker
+from apgan_jax.inference.blend import Blend
 from apgan_jax.inference.casting import Largest, OneSource
-from apgan_jax.inference.frame_swapper import Blend, FrameSwapper
+from apgan_jax.inference.frame_swapper import FrameSwapper
 from apgan_jax.inference.swap import find_faces, photo_landmarker, swap_picture, with_patches
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding

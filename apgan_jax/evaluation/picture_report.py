@@ -33,7 +33,7 @@ from apgan_jax.face.alignment import warp_to_crop
 from apgan_jax.face.face_pair import FacePair, SeenFace
 from apgan_jax.face.landmarks import Face, FaceLandmarker, largest
 from apgan_jax.files.image_files import read_image
-from apgan_jax.inference.frame_swapper import FACE_ALONE, Blend
+from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.sources import MAX_FACES
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.identity import dlib_distance
@@ -104,7 +104,7 @@ def evaluate_pictures(
     suite: Suite,
     *,
     k: int = 1,
-    blend: Blend = FACE_ALONE,
+    blend: Blend = DEFAULT_BLEND,
 ) -> PicturesResult:
     """Swaps, pastes and measures pairs of pictures.
 
@@ -268,6 +268,7 @@ def report_pictures(
     *,
     dropped: int = 0,
     ks: Sequence[int] = (1,),
+    blend: Blend = DEFAULT_BLEND,
     sheet: Path | None = None,
 ) -> tuple[Report, list[dict[str, Any]]]:
     """A column for each bundle and k.
@@ -278,6 +279,7 @@ def report_pictures(
       suite: what to measure with.
       dropped: pairs whose files are absent.
       ks: photos a source, at most.
+      blend: how generated faces go into their frames.
       sheet: where to put a picture of all pairs (source, target, swapped) of the last column.
 
     Returns:
@@ -291,7 +293,7 @@ def report_pictures(
     rows = []
     for swapper, name in zip(swappers, bundle_names(swappers), strict=True):
         for k in ks:
-            result = evaluate_pictures(pairs, swapper, suite, k=k)
+            result = evaluate_pictures(pairs, swapper, suite, k=k, blend=blend)
             columns[column_name(name, k)] = result.values
             descriptions |= {row.key: row for row in result.descriptions}
             rows.append(result.summary(swapper.bundle.name, k))

@@ -33,11 +33,17 @@ class Patch:
       picture: RGB uint8 (h, w, 3).
       mask: float32 (h, w) in [0, 1], 0 at the edges.
       picture_from_frame: float64 (2, 3), pixels of the upright frame to pixels of the picture.
+      covered: what of the frame the picture is blended over, as soft as the picture, RGB uint8
+        (h, w, 3); None where no detail is wanted.
+      detail: float32 (h, w) in [0, 1], how much of the frame's own detail, which is what the frame
+        has beyond `covered`, is added to the picture.
     """
 
     picture: np.ndarray
     mask: np.ndarray
     picture_from_frame: np.ndarray
+    covered: np.ndarray | None = None
+    detail: np.ndarray | None = None
 
 
 def mirrored_sigmoid_mask(
@@ -136,7 +142,26 @@ def paste(frame: np.ndarray, patch: Patch) -> None:
       frame: RGB uint8 (h, w, 3), changed.
       patch: what to blend in.
     """
-    blend([frame], [patch.picture], patch.mask, patch.picture_from_frame)
+    picture = with_room_for_detail(patch.picture, patch.covered, patch.detail)
+    blend([frame], [picture], patch.mask, patch.picture_from_frame, detail=patch.detail)
+
+
+def with_room_for_detail(
+    picture: np.ndarray, covered: np.ndarray | None, detail: np.ndarray | None
+) -> np.ndarray:
+    """What `blend` adds its part `detail` of the frame to: the picture less as much of `covered`.
+
+    picture + detail * (frame - covered) = (picture - detail * covered) + detail * frame.
+
+    Args:
+      picture: (h, w) or (h, w, channels).
+      covered: the same, in the same colours; None: the picture as it is.
+      detail: float32 (h, w) in [0, 1].
+    """
+    if covered is None or detail is None:
+        return picture
+    part = detail if picture.ndim == 2 else detail[..., None]
+    return picture - part * covered
 
 
 def blend(
@@ -144,14 +169,20 @@ def blend(
     pictures: Sequence[np.ndarray],
     mask: np.ndarray,
     picture_from_target: np.ndarray,
+    *,
+    detail: np.ndarray | None = None,
+    highest: int = 255,
 ) -> None:
     """Blends pictures into targets of one geometry, in place.
 
     Args:
       targets: uint8 or uint16 (h, w) or (h, w, channels), all of the same height and width.
-      pictures: one for each target, of its type or float32, in its range of values.
+      pictures: one for each target, of its type or float32, in its range of values; with `detail`,
+        of `with_room_for_detail`.
       mask: float32 (picture height, picture width) in [0, 1].
       picture_from_target: (2, 3), pixels of the targets to those of the pictures.
+      detail: like `mask`: how much of the target is added to the picture; None: nothing.
+      highest: value of the targets.
     """
     height, width = targets[0].shape[:2]
     left, top, right, bottom = _rectangle(picture_from_target, mask.shape, (height, width))
@@ -161,14 +192,18 @@ def blend(
     picture_from_part = compose(picture_from_target, _shift(left, top))
     # Outside the picture the mask is 0, its border value.
     weight = _warp(mask, picture_from_part, shape, cv2.BORDER_CONSTANT)
+    covers = weight
+    if detail is not None:
+        covers = weight * (1 - _warp(detail, picture_from_part, shape, cv2.BORDER_REPLICATE))
     for target, picture in zip(targets, pictures, strict=True):
         part = target[top:bottom, left:right]
-        old = part.astype(np.float32)
         new = _warp(picture, picture_from_part, shape, cv2.BORDER_REPLICATE)
-        new -= old
-        new *= weight if new.ndim == 2 else weight[..., None]
-        new += old
-        part[:] = np.rint(new, out=new)
+        both = [each if new.ndim == 2 else each[..., None] for each in (weight, covers)]
+        new *= both[0]
+        new += part * (1 - both[1])
+        # Detail can go beyond black and white.
+        np.clip(np.rint(new, out=new), 0, highest, out=new)
+        part[:] = new
 
 
 def _warp(

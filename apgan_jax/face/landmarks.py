@@ -9,7 +9,9 @@ import contextlib
 import dataclasses
 import functools
 import os
+import re
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -111,6 +113,10 @@ def find_model_file(path: Path | None = None) -> Path:
 
 
 _chatter_lock = threading.Lock()
+# 'I0000 00:00:1795810135.395766   25130 port.cc:153] …', 'INFO: Created TensorFlow Lite …'
+_CHATTER = re.compile(
+    rb'[IWE]\d{4} [\d:.]+ |INFO: |WARNING: (All log messages|Logging) before |\s*$'
+)
 
 
 @contextlib.contextmanager
@@ -118,17 +124,22 @@ def without_chatter() -> Iterator[None]:
     """Hides what MediaPipe's libraries write to stderr about themselves; no setting silences it.
 
     A dozen lines a task would bury a progress bar and the one line that an error has here. What
-    goes wrong they raise.
+    goes wrong they raise. Other lines, perhaps of another thread, are shown when the body is done.
     """
-    with _chatter_lock, open(os.devnull, 'wb') as nowhere:
+    with _chatter_lock, tempfile.TemporaryFile() as said:
         sys.stderr.flush()
         stderr = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
+        os.dup2(said.fileno(), 2)
         try:
             yield
         finally:
+            sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+            said.seek(0)
+            for line in said:
+                if not _CHATTER.match(line):
+                    os.write(2, line)
 
 
 class Closing:

@@ -8,7 +8,8 @@ import numpy as np
 
 from apgan_jax.face import blending
 from apgan_jax.face.tracking import TrackedFace
-from apgan_jax.inference.casting import IdentityMeans, Remembering
+from apgan_jax.inference.identity_means import IdentityMeans
+from apgan_jax.inference.remembering import Remembering
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.networks.recognisers import SFaceRecogniser
 
@@ -74,11 +75,11 @@ class TooAlike:
         return float(sface_vector @ self._sface_means.vector(face.person)) >= SFACE_DIFFERENT_95
 
     def state(self) -> Any:
-        """See `casting.Remembering`."""
+        """See `Remembering`."""
         return self._sface_means.state()
 
     def restore(self, state: Any) -> None:
-        """See `casting.Remembering`."""
+        """See `Remembering`."""
         self._sface_means.restore(state)
 
 

@@ -17,10 +17,9 @@ import numpy as np
 from apgan_jax.errors import UserError
 from apgan_jax.face.people import SAME_PERSON
 from apgan_jax.face.tracking import TrackedFace
+from apgan_jax.inference.identity_means import IdentityMeans
+from apgan_jax.inference.remembering import Remembering
 from apgan_jax.models.identity import IdentityEmbedding
-
-# (frame RGB uint8 (h, w, 3), landmarks (478, 2)) → unit vector of the face.
-Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 # A face is called the largest until another one is larger by this much: two that are about equal
 # would take turns.
@@ -42,28 +41,18 @@ class Role(NamedTuple):
     number: int = 0
 
 
-class Remembering(Protocol):
-    """What remembers something from frame to frame."""
-
-    def state(self) -> Any:
-        """All of it as JSON values and arrays, none of which changes later."""
-
-    def restore(self, state: Any) -> None:
-        """Takes up what `state` gave, maybe in another process."""
-
-
 class Casting(Remembering, Protocol):
     """Gives roles."""
 
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
-        """Roles for the faces of the next frame, RGB uint8 (h, w, 3)."""
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[Role]:
+        """Roles for the faces of the next frame."""
 
 
 class FaceSelector(Remembering, Protocol):
     """Chooses faces."""
 
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
-        """Those of the next frame, RGB uint8 (h, w, 3), that are to be changed."""
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+        """Those of the next frame that are to be changed."""
 
 
 def _area(face: TrackedFace) -> float:
@@ -74,47 +63,6 @@ def _area(face: TrackedFace) -> float:
 def _middle(face: TrackedFace) -> float:
     left, _, right, _ = face.box
     return (left + right) / 2
-
-
-class IdentityMeans:
-    """The mean identity vector of each person of a clip, over a few of their frames.
-
-    Args:
-      embed: of one face.
-      every: appearances between two that count; the first two always do.
-    """
-
-    def __init__(self, embed: Embed, *, every: int = 25) -> None:
-        self._embed = embed
-        self._every = every
-        self._seen: dict[int, int] = {}
-        self._sums: dict[int, np.ndarray] = {}
-
-    def observe(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> None:
-        """Takes note of the faces of the next frame, RGB uint8 (h, w, 3)."""
-        for face in faces:
-            seen = self._seen.get(face.person, 0)
-            self._seen[face.person] = seen + 1
-            if seen < 2 or seen % self._every == 0:
-                vector = self._embed(picture, face.landmarks)
-                self._sums[face.person] = self._sums.get(face.person, 0.0) + vector
-
-    def vector(self, person: int) -> np.ndarray:
-        """Unit vector of somebody who was observed."""
-        total = self._sums[person]
-        return total / max(float(np.linalg.norm(total)), 1e-6)
-
-    def state(self) -> dict[str, Any]:
-        """See `Remembering`."""
-        return {
-            str(person): {'seen': self._seen[person], 'sum': np.copy(total)}
-            for person, total in self._sums.items()
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """See `Remembering`."""
-        self._seen = {int(person): each['seen'] for person, each in state.items()}
-        self._sums = {int(person): each['sum'] for person, each in state.items()}
 
 
 @dataclasses.dataclass
@@ -129,9 +77,9 @@ class OneSource:
     identity: IdentityEmbedding
     select: FaceSelector
 
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[Role]:
         """Roles for the chosen faces."""
-        return [Role(face, self.identity) for face in self.select(picture, faces)]
+        return [Role(face, self.identity) for face in self.select(faces)]
 
     def state(self) -> Any:
         """See `Remembering`."""
@@ -155,7 +103,7 @@ class _Forgetful:
 class EveryFace(_Forgetful):
     """All faces."""
 
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
         """All of them."""
         return list(faces)
 
@@ -170,7 +118,7 @@ class Outermost(_Forgetful):
     def __init__(self, side: str) -> None:
         self._pick = min if side == 'left' else max
 
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
         """At most one face."""
         return [self._pick(faces, key=_middle)] if faces else []
 
@@ -181,9 +129,8 @@ class Largest:
     def __init__(self) -> None:
         self._person: int | None = None
 
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
         """At most one face."""
-        del picture
         if not faces:
             return []
         largest = max(faces, key=_area)
@@ -213,9 +160,8 @@ class Numbered:
         self._number = number
         self._order: list[int] = []
 
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
         """At most one face."""
-        del picture
         for face in sorted(faces, key=_middle):
             if face.person not in self._order:
                 self._order.append(face.person)
@@ -231,32 +177,23 @@ class Numbered:
         self._order = list(state)
 
 
-class Like:
+class Like(_Forgetful):
     """Whoever looks like a photo.
 
     Args:
       vector: of the photo's face.
-      means: of the clip's people.
+      means: of the clip's people, those of the frame among them.
     """
 
     def __init__(self, vector: np.ndarray, means: IdentityMeans) -> None:
         self._vector = vector
         self._means = means
 
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
         """At most one face: the most alike of those that are alike."""
-        self._means.observe(picture, faces)
         alike = [(float(self._means.vector(face.person) @ self._vector), face) for face in faces]
         best = max(alike, key=lambda pair: pair[0], default=(0.0, None))
         return [best[1]] if best[1] is not None and best[0] >= SAME_PERSON else []
-
-    def state(self) -> Any:
-        """See `Remembering`."""
-        return self._means.state()
-
-    def restore(self, state: Any) -> None:
-        """See `Remembering`."""
-        self._means.restore(state)
 
 
 def parse_selector(text: str, *, like: Callable[[Path], FaceSelector]) -> FaceSelector:
@@ -334,22 +271,21 @@ def _entry(path: Path, number: int, entry: Any) -> MapEntry:
 
 
 @dataclasses.dataclass
-class Mapped:
+class Mapped(_Forgetful):
     """Several people, each with a source of their own.
 
     Attributes:
       vectors: of the photos of the people in the target, (n, d), unit length.
       identities: of their sources, leading axis 1 each.
-      means: of the clip's people.
+      means: of the clip's people, those of the frame among them.
     """
 
     vectors: np.ndarray
     identities: Sequence[IdentityEmbedding]
     means: IdentityMeans
 
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[Role]:
         """Roles for the faces that are somebody of the map; nobody is in a frame twice."""
-        self.means.observe(picture, faces)
         alike = {
             (place, entry): cosine
             for place, face in enumerate(faces)
@@ -363,14 +299,6 @@ class Mapped:
                 roles.append(Role(faces[place], self.identities[entry], entry))
         return roles
 
-    def state(self) -> Any:
-        """See `Remembering`."""
-        return self.means.state()
-
-    def restore(self, state: Any) -> None:
-        """See `Remembering`."""
-        self.means.restore(state)
-
 
 @dataclasses.dataclass
 class Anonymous:
@@ -379,7 +307,7 @@ class Anonymous:
     Attributes:
       vectors: of the bank, (n, d), unit length.
       identities: of the bank, leading axis 1 each.
-      means: of the clip's people.
+      means: of the clip's people, those of the frame among them.
     """
 
     vectors: np.ndarray
@@ -387,9 +315,8 @@ class Anonymous:
     means: IdentityMeans
     _given: dict[int, int] = dataclasses.field(default_factory=dict, init=False)
 
-    def __call__(self, picture: np.ndarray, faces: Sequence[TrackedFace]) -> list[Role]:
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[Role]:
         """A role for every face."""
-        self.means.observe(picture, faces)
         return [self._role(face) for face in faces]
 
     def _role(self, face: TrackedFace) -> Role:
@@ -406,11 +333,9 @@ class Anonymous:
         return int(order[np.argmin(uses)])
 
     def state(self) -> dict[str, Any]:
-        """See `Remembering`: the people, and who each of them became."""
-        given = {str(person): number for person, number in self._given.items()}
-        return {'means': self.means.state(), 'given': given}
+        """See `Remembering`: who each of the people became."""
+        return {str(person): number for person, number in self._given.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Remembering`."""
-        self.means.restore(state['means'])
-        self._given = {int(person): number for person, number in state['given'].items()}
+        self._given = {int(person): number for person, number in state.items()}

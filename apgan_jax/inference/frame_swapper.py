@@ -13,13 +13,17 @@ import numpy as np
 
 from apgan_jax.face import blending
 from apgan_jax.face.aligned import AlignedFace, align_face
-from apgan_jax.face.colour import match_colours
+from apgan_jax.face.colour import is_grey, match_skin, without_colour
+from apgan_jax.face.detail import agreement
 from apgan_jax.face.hair import without_hair
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import LikenessCheck, blurred_patch
+from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.casting import Casting, Role
+from apgan_jax.inference.identity_means import IdentityMeans, extrapolate, face_embedder
 from apgan_jax.inference.steadying import FaceSteadier
 from apgan_jax.inference.swapper import Swapper
+from apgan_jax.models.identity import IdentityEmbedding
 
 
 class Picture(Protocol):
@@ -76,30 +80,10 @@ class Swapped(Generic[F]):
     counts: FaceCounts
 
 
-@dataclasses.dataclass(frozen=True)
-class Blend:
-    """How generated faces go into their frames.
-
-    Attributes:
-      colour_match: whether they take over mean and spread of the target's colours.
-      whole_crop: whether all of the crop is blended in, as by the paper's eq. 12, and not only what
-        is in the face's outline.
-      steady: whether a person's generated faces are steadied from frame to frame.
-      keep_hair: whether the target's own hair stays on the forehead and at the temples.
-    """
-
-    colour_match: bool = False
-    whole_crop: bool = False
-    steady: bool = True
-    keep_hair: bool = False
-
-
-FACE_ALONE = Blend()
-
-
 class _Face(NamedTuple):
     role: Role
     aligned: AlignedFace
+    identity: IdentityEmbedding
 
 
 class _Work(NamedTuple):
@@ -113,6 +97,7 @@ class FrameSwapper:
     Args:
       swapper: the model.
       casting: who becomes whom.
+      means: of the people's identities, which the casting may ask too; None: new ones.
       batch_size: faces that go through the generator together; one program is compiled for it.
       blend: how generated faces go into their frames.
       check: of each generated face, for anonymising: what stays too like the person, and what has a
@@ -123,26 +108,29 @@ class FrameSwapper:
         self,
         swapper: Swapper,
         casting: Casting,
+        means: IdentityMeans | None = None,
         *,
         batch_size: int = 8,
-        blend: Blend = FACE_ALONE,
+        blend: Blend = DEFAULT_BLEND,
         check: LikenessCheck | None = None,
     ) -> None:
         self._swapper = swapper
         self._crop_spec = swapper.bundle.crop_spec
         self._casting = casting
+        self._means = means or IdentityMeans(face_embedder(swapper.embed, self._crop_spec))
         self._batch_size = batch_size
         self._blend = blend
         self._check = check
         self._steadiers: dict[tuple[int, int], FaceSteadier] = {}
 
     def state(self) -> dict[str, Any]:
-        """See `casting.Remembering`; to be taken between two frames that `run` yields.
+        """See `Remembering`; to be taken between two frames that `run` yields.
 
         It is that of the last frame yielded if that one was the last of a batch: of the last
         frame that `run` was given, for instance.
         """
         return {
+            'means': self._means.state(),
             'casting': self._casting.state(),
             'likeness': self._check and self._check.state(),
             'steadying': [
@@ -152,7 +140,8 @@ class FrameSwapper:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """See `casting.Remembering`."""
+        """See `Remembering`."""
+        self._means.restore(state['means'])
         self._casting.restore(state['casting'])
         if self._check is not None:
             self._check.restore(state['likeness'])
@@ -173,7 +162,8 @@ class FrameSwapper:
         yield from self._finish(waiting)
 
     def _prepare(self, frame: F, faces: Sequence[TrackedFace]) -> _Work:
-        roles = self._casting(frame.rgb, faces)
+        self._means.observe(frame.rgb, faces)
+        roles = self._casting(faces)
         counts = FaceCounts(
             frames=1,
             without_face=int(not faces),
@@ -189,8 +179,15 @@ class FrameSwapper:
                 if self._check is not None:
                     self._blur(work.done, role.face)
                 continue
-            work.faces.append(_Face(role, aligned))
+            work.faces.append(_Face(role, aligned, self._identity(role)))
         return work
+
+    def _identity(self, role: Role) -> IdentityEmbedding:
+        """What the generator is given."""
+        if self._blend.strength == 1:
+            return role.identity
+        own = self._means.embedding(role.face.person)
+        return extrapolate(role.identity, own, self._blend.strength)
 
     def _finish(self, waiting: Sequence[_Work]) -> Iterator[Swapped[F]]:
         crops = self._generate([face for work in waiting for face in work.faces])
@@ -224,27 +221,37 @@ class FrameSwapper:
                 np.stack([face.aligned.boundary_map for face in filled]),
                 jax.tree.map(
                     lambda *values: np.concatenate(values),
-                    *[face.role.identity for face in filled],
+                    *[face.identity for face in filled],
                 ),
             )
             yield from swapped[: len(part)]
 
     def _add_patch(self, done: Swapped, face: _Face, swapped: np.ndarray) -> None:
-        aligned = face.aligned
-        landmarks = None if self._blend.whole_crop else aligned.landmarks
-        patch = blending.face_patch(swapped, aligned.crop_from_frame, landmarks)
-        if self._blend.keep_hair:
-            shown = without_hair(aligned.crop, swapped, aligned.landmarks)
-            patch = dataclasses.replace(patch, mask=patch.mask * shown)
-        if self._blend.colour_match:
-            matched = match_colours(patch.picture, aligned.crop, patch.mask)
-            patch = dataclasses.replace(patch, picture=matched)
+        patch = self._patch(face.aligned, self._coloured(face.aligned, swapped))
         picture = done.frame.rgb
-        if self._check and self._check(picture, face.role.face, aligned.crop, patch):
+        if self._check and self._check(picture, face.role.face, face.aligned.crop, patch):
             self._blur(done, face.role.face)
             return
         done.patches.append(patch)
         done.counts.swapped += 1
+
+    def _coloured(self, aligned: AlignedFace, swapped: np.ndarray) -> np.ndarray:
+        """With colours that go with the target's."""
+        if not self._blend.keep_colour:
+            swapped = match_skin(swapped, aligned.crop, aligned.landmarks)
+        return without_colour(swapped) if is_grey(aligned.crop) else swapped
+
+    def _patch(self, aligned: AlignedFace, swapped: np.ndarray) -> blending.Patch:
+        blend, crop, landmarks = self._blend, aligned.crop, aligned.landmarks
+        outline = None if blend.whole_crop else landmarks
+        patch = blending.face_patch(swapped, aligned.crop_from_frame, outline)
+        if not (blend.whole_crop or blend.whole_face):
+            shown = without_hair(crop, swapped, landmarks)
+            patch = dataclasses.replace(patch, mask=patch.mask * shown)
+        if blend.detail:
+            detail = agreement(crop, swapped)
+            patch = dataclasses.replace(patch, covered=crop, detail=detail)
+        return patch
 
     def _blur(self, done: Swapped, face: TrackedFace) -> None:
         done.patches.append(blurred_patch(done.frame.rgb, face.box))

@@ -3,29 +3,29 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.face.aligned import align_face
-from apgan_jax.face.alignment import CropSpec
+from apgan_jax.face.tracking import Embed
 from apgan_jax.identity_file import bank_files, load_identity
 from apgan_jax.inference.anonymity import TooAlike
+from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.casting import (
     Anonymous,
-    Embed,
     FaceSelector,
-    IdentityMeans,
     Like,
     Mapped,
     OneSource,
     parse_selector,
     read_map,
 )
-from apgan_jax.inference.frame_swapper import FACE_ALONE, Blend, FrameSwapper
+from apgan_jax.inference.frame_swapper import FrameSwapper
+from apgan_jax.inference.identity_means import EmbedFace, IdentityMeans, face_embedder
 from apgan_jax.inference.sources import VIDEO_FRAMES, Source, load_source
 from apgan_jax.inference.swap import Job
 from apgan_jax.inference.swapper import Swapper
@@ -38,7 +38,7 @@ def swap_job(
     paths: Sequence[Path],
     *,
     face: str = 'largest',
-    blend: Blend = FACE_ALONE,
+    blend: Blend = DEFAULT_BLEND,
     video_frames: int = VIDEO_FRAMES,
 ) -> tuple[Job, Source]:
     """One source for the faces that `--face` names; of its videos so many frames.
@@ -46,23 +46,25 @@ def swap_job(
     Raises:
       UserError: a source is unreadable or shows no face, or `face` is no choice.
     """
-    embed = _face_embedder(swapper.bundle.crop_spec, swapper.embed_vectors)
+    embed = face_embedder(swapper.embed, swapper.bundle.crop_spec)
     like_vector = functools.cache(functools.partial(_photo_vector, swapper=swapper))
 
-    def select() -> FaceSelector:
-        return parse_selector(face, like=lambda path: Like(like_vector(path), IdentityMeans(embed)))
+    def select(means: IdentityMeans) -> FaceSelector:
+        return parse_selector(face, like=lambda path: Like(like_vector(path), means))
 
     def begin() -> FrameSwapper:
-        return FrameSwapper(swapper, OneSource(source.identity, select()), blend=blend)
+        means = IdentityMeans(embed)
+        casting = OneSource(source.identity, select(means))
+        return FrameSwapper(swapper, casting, means, blend=blend)
 
     # Before the sources are read: a wrong word is found at once.
-    select()
+    select(IdentityMeans(embed))
     source = load_source(paths, swapper, video_frames=video_frames)
     fingerprint = {'source': _hash(source.identity), 'face': face, **dataclasses.asdict(blend)}
-    return Job(swapper, begin, embed, fingerprint=fingerprint), source
+    return Job(swapper, begin, _vectors(embed), fingerprint=fingerprint), source
 
 
-def map_job(swapper: Swapper, path: Path, *, blend: Blend = FACE_ALONE) -> Job:
+def map_job(swapper: Swapper, path: Path, *, blend: Blend = DEFAULT_BLEND) -> Job:
     """A source for each person of a mapping file.
 
     Raises:
@@ -71,21 +73,22 @@ def map_job(swapper: Swapper, path: Path, *, blend: Blend = FACE_ALONE) -> Job:
     entries = read_map(path)
     vectors = np.stack([_photo_vector(entry.like, swapper) for entry in entries])
     identities = [load_source(entry.source, swapper).identity for entry in entries]
-    embed = _face_embedder(swapper.bundle.crop_spec, swapper.embed_vectors)
+    embed = face_embedder(swapper.embed, swapper.bundle.crop_spec)
 
     def begin() -> FrameSwapper:
-        casting = Mapped(vectors, identities, IdentityMeans(embed))
-        return FrameSwapper(swapper, casting, blend=blend)
+        means = IdentityMeans(embed)
+        casting = Mapped(vectors, identities, means)
+        return FrameSwapper(swapper, casting, means, blend=blend)
 
     fingerprint = {
         'map': [_hash(identity) for identity in identities],
         'like': hashlib.sha256(vectors.tobytes()).hexdigest(),
         **dataclasses.asdict(blend),
     }
-    return Job(swapper, begin, embed, fingerprint=fingerprint)
+    return Job(swapper, begin, _vectors(embed), fingerprint=fingerprint)
 
 
-def anonymise_job(swapper: Swapper, *, blend: Blend = FACE_ALONE) -> Job:
+def anonymise_job(swapper: Swapper, *, blend: Blend = DEFAULT_BLEND) -> Job:
     """Everybody gets an identity of the shipped bank, and each generated face is checked.
 
     Raises:
@@ -95,29 +98,29 @@ def anonymise_job(swapper: Swapper, *, blend: Blend = FACE_ALONE) -> Job:
     identities = [load_identity(path, encoder) for path in bank_files()]
     vectors = np.stack([np.asarray(identity.vector)[0] for identity in identities])
     spec, sface = swapper.bundle.crop_spec, SFaceRecogniser()
-    embed = _face_embedder(spec, swapper.embed_vectors)
-    embed_sface = _face_embedder(spec, sface.embed)
+    embed = face_embedder(swapper.embed, spec)
+    embed_sface = face_embedder(
+        lambda crops: IdentityEmbedding(jnp.asarray(sface.embed(crops)), {}), spec
+    )
+    # The frame's own detail is the person's.
+    blend = dataclasses.replace(blend, detail=False)
 
     def begin() -> FrameSwapper:
         means = IdentityMeans(embed)
         check = TooAlike(swapper, means, IdentityMeans(embed_sface), sface)
         casting = Anonymous(vectors, identities, means)
-        return FrameSwapper(swapper, casting, blend=blend, check=check)
+        return FrameSwapper(swapper, casting, means, blend=blend, check=check)
 
     fingerprint = {
         'bank': [_hash(identity) for identity in identities],
         **dataclasses.asdict(blend),
     }
-    return Job(swapper, begin, embed, kind='anonymised', fingerprint=fingerprint)
+    return Job(swapper, begin, _vectors(embed), kind='anonymised', fingerprint=fingerprint)
 
 
-def _face_embedder(spec: CropSpec, embed_crops: Callable[[np.ndarray], np.ndarray]) -> Embed:
-    """Unit vectors of faces in frames, by what embeds crops: (n, size, size, 3) to (n, d)."""
-
-    def embed(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-        return embed_crops(align_face(picture, points, spec).crop[None])[0]
-
-    return embed
+def _vectors(embed: EmbedFace) -> Embed:
+    """Unit vectors (d,) of faces in frames."""
+    return lambda picture, points: np.asarray(embed(picture, points).vector)[0]
 
 
 def _photo_vector(path: Path, swapper: Swapper) -> np.ndarray:

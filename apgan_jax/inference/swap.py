@@ -12,9 +12,8 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face import blending, landmarks
-from apgan_jax.face.tracking import FaceTracker, TrackedFace
+from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
 from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
-from apgan_jax.inference.casting import Embed
 from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
 from apgan_jax.inference.label import render_label
 from apgan_jax.inference.session import Session, SessionState

@@ -30,6 +30,7 @@ import orbax.checkpoint as ocp
 from apgan_jax.errors import UserError, first_line
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.files.tensors import flatten
+from apgan_jax.training.orbax_messages import silence_orbax
 
 # A name stands for itself and all that is under it.
 _FIXED = ('seed', 'batch_size', 'size', 'generator', 'discriminator', 'identity_encoder')
@@ -45,6 +46,7 @@ _FREE = (
     'log_every',
     'evaluation',
     'watch',
+    'profile',
     'checkpoint_every',
     'keep_checkpoints',
 )
@@ -78,6 +80,7 @@ def open_manager(workdir: Path, *, most_steps_lost: int, max_to_keep: int) -> An
       most_steps_lost: that have to be done again after a kill at any moment.
       max_to_keep: how many of the newest stay.
     """
+    silence_orbax()
     options = ocp.CheckpointManagerOptions(
         save_interval_steps=max(1, most_steps_lost // 2),
         max_to_keep=max_to_keep,
@@ -178,6 +181,7 @@ def restore_for_export(workdir: Path) -> tuple[Any, CropSpec, dict[str, Any], in
         raise UserError(
             f'--workdir={workdir}: no checkpoints there; train first, or check the path'
         )
+    silence_orbax()
     manager = ocp.CheckpointManager(
         _folder(workdir), options=ocp.CheckpointManagerOptions(read_only=True)
     )

@@ -28,8 +28,8 @@ from apgan_jax.training.train_step import TrainingModel
 from apgan_jax.training.validation import EvaluationPairs, load_pairs
 
 _DTYPES = ('float32', 'bfloat16')
-# The least and the most that a field may be. Networks, mesh, shares and jitter have rules of their
-# own, where they are used.
+# The least and the most that a field may be, of a tuple each number. Mesh, shares and jitter have
+# rules of their own, where they are used.
 _ANY = float('inf')
 _LIMITS = {
     'seed': (0, _ANY),
@@ -39,16 +39,28 @@ _LIMITS = {
     'log_every': (1, _ANY),
     'checkpoint_every': (1, _ANY),
     'keep_checkpoints': (1, _ANY),
+    'generator.widths': (1, _ANY),
+    'generator.pe_hidden': (1, _ANY),
+    'generator.id_features': (0, _ANY),
+    'discriminator.width': (1, _ANY),
+    'discriminator.depth': (1, _ANY),
+    'discriminator.num_scales': (1, _ANY),
     'evaluation.every': (0, _ANY),
     'evaluation.num_pairs': (1, _ANY),
     'evaluation.num_pictures': (1, _ANY),
     'data.num_threads': (1, _ANY),
     'data.prefetch': (1, _ANY),
     'data.max_corrupt_share': (0, 1),
+    'optimizer.generator_learning_rate': (0, _ANY),
+    'optimizer.discriminator_learning_rate': (0, _ANY),
+    'optimizer.beta1': (0, 1),
+    'optimizer.beta2': (0, 1),
     'optimizer.warmup_steps': (0, _ANY),
     'optimizer.decay_steps': (0, _ANY),
     'optimizer.ema_decay': (0, 1),
     'watch.peak_tflops': (0, _ANY),
+    'profile.first_step': (0, _ANY),
+    'profile.num_steps': (1, _ANY),
 }
 
 
@@ -60,11 +72,18 @@ def check_numbers(config: ConfigDict) -> None:
     """
     for name, (least, most) in _LIMITS.items():
         value = operator.attrgetter(name)(config)
-        if not least <= value <= most:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not numbers or not all(least <= number <= most for number in numbers):
             rule = f'at least {least}' if most == _ANY else f'from {least} to {most}'
             raise UserError(
                 f'config.{name}={value}: must be {rule}; configs/default.py explains it'
             )
+    scales, most_scales = config.discriminator.num_scales, config.size.bit_length()
+    if scales > most_scales:
+        raise UserError(
+            f'config.discriminator.num_scales={scales}: must be {most_scales} or less for pictures '
+            f'of config.size={config.size}, which each scale halves'
+        )
 
 
 def build_model(config: ConfigDict) -> TrainingModel:

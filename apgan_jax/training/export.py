@@ -48,6 +48,26 @@ def export(
     return bundle
 
 
+def export_lines(workdir: Path, output: Path, bundle: Bundle) -> list[str]:
+    """What `export` wrote, file by file.
+
+    Args:
+      workdir: of the run.
+      output: the bundle's file.
+      bundle: what `export` returned.
+    """
+    beside = discriminator_file_of(output)
+    step = bundle.model_card['steps']
+    lines = [f'{output}: {_megabytes(output)}, the generator of {workdir} at step {step}']
+    if beside.exists():
+        return [*lines, f'{beside}: {_megabytes(beside)}, its discriminator']
+    return [*lines, 'without the discriminator; a warm start likes it: --with_discriminator']
+
+
+def _megabytes(path: Path) -> str:
+    return f'{path.stat().st_size / 1e6:.1f} MB'
+
+
 def bundle_of_run(workdir: Path) -> tuple[Bundle, dict[str, Any]]:
     """The latest checkpoint's generator as a bundle that is in memory only.
 

@@ -21,7 +21,6 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 from clu import metrics
-from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
@@ -29,6 +28,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.files.image_files import encode_image
 from apgan_jax.training.diagnosis import Thresholds, diagnose
 from apgan_jax.training.finite import first_nonfinite, nonfinite_parts
+from apgan_jax.training.full_disk import EventWriter
 from apgan_jax.training.speed import Lap, StepTimer, memory_in_use, peak_flops
 from apgan_jax.training.validation import RunEvaluation
 
@@ -70,7 +70,7 @@ class ProgressLog:
         self.step_flops = 0.0
         speaks = jax.process_index() == 0
         # Readers drop what an earlier session, killed after its last checkpoint, wrote from here.
-        self._writer = SummaryWriter(
+        self._writer = EventWriter(
             str(self._workdir / 'tensorboard'),
             flush_secs=10,
             purge_step=first_step + 1,
@@ -111,7 +111,9 @@ class ProgressLog:
 
         Raises:
           UserError: a loss term is not finite.
+          OSError: earlier lines could not be written.
         """
+        self._writer.require_written()
         self._fetch()
         merged = functools.reduce(metrics.Collection.merge, [each for _, each in self._pending])
         lap = self.timer.lap()

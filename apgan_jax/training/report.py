@@ -55,12 +55,12 @@ def write_report(workdir: Path, output: Path | None = None) -> Path:
         raise UserError(f'--output {output}: the name must end in .html')
     if not output.parent.is_dir():
         raise UserError(f'--output {output}: no such folder; make {output.parent} first')
-    page = render(read_run(workdir), title=Path(workdir).resolve().name)
+    page = render_report(read_run(workdir), title=Path(workdir).resolve().name)
     pages.write_whole(output, page)
     return output
 
 
-def render(log: RunLog, *, title: str) -> str:
+def render_report(log: RunLog, *, title: str) -> str:
     """The page as HTML."""
     body = [
         f'<h1>{html.escape(title)}</h1>',

@@ -13,7 +13,7 @@ from typing import Any
 
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from apgan_jax.data import records
+from apgan_jax.data import tfrecord
 from apgan_jax.errors import UserError
 
 Series = dict[int, float]
@@ -108,8 +108,8 @@ def _events(path: Path) -> Iterator[Event]:
     with open(path, 'rb') as file:
         while offset < size:
             try:
-                record = records.read_record(file.fileno(), offset, path)
-            except records.CorruptRecordError:
+                record = tfrecord.read_record(file.fileno(), offset, path)
+            except tfrecord.CorruptRecordError:
                 # The writer is inside this record, or was killed there.
                 return
             yield Event.FromString(record)

@@ -3,16 +3,19 @@
 import contextlib
 import dataclasses
 import functools
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import grain
 import jax
 import numpy as np
-from clu import parameter_overview
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
+from apgan_jax.data.pairing_warnings import pairing_warnings
 from apgan_jax.data.pipeline import open_dataset, training_batches
 from apgan_jax.data.records import RecordDataset
 from apgan_jax.errors import UserError
@@ -20,8 +23,10 @@ from apgan_jax.face.alignment import CropSpec
 from apgan_jax.training import checkpointing, experiment, sharding
 from apgan_jax.training.flops import program_flops
 from apgan_jax.training.preemption import PreemptedError, StopRequest
+from apgan_jax.training.profiling import StepTrace
 from apgan_jax.training.progress_log import ProgressLog
 from apgan_jax.training.run_log import read_run
+from apgan_jax.training.run_start import compiling_line, write_parameters
 from apgan_jax.training.train_step import (
     TrainingModel,
     TrainState,
@@ -52,6 +57,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     experiment.check_numbers(config)
     dataset = open_fitting_dataset(config)
     batches = open_batches(config, dataset)
+    _warn_of_pairing(config, dataset)
     mesh = sharding.create_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     model = experiment.build_model(config)
     inputs = _inputs(dataset, model)
@@ -76,29 +82,30 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     if first >= config.num_steps and not overdue:
         manager.close()
         return state
+    _report_parameters(state, workdir)
     evaluate = _evaluator(config, model, mesh, dataset)
-    log = ProgressLog(
-        workdir,
-        first,
-        num_steps=config.num_steps,
-        batch_size=config.batch_size,
-        peak_tflops=config.watch.peak_tflops,
-        fields=run['config'],
-    )
+    log = _open_log(config, workdir, first)
+    trace = StepTrace(workdir, **config.profile.to_dict())
     step = first
-    with contextlib.closing(log), contextlib.closing(manager), StopRequest() as stop:
+    closing = contextlib.closing
+    with closing(log), closing(manager), closing(trace), StopRequest() as stop:
         if evaluate and overdue:
             log.write_evaluation(first, evaluate(state, encoder_params))
             log.timer.restart()
         for step in range(first + 1, config.num_steps + 1):
+            trace.start(step)
             batch = sharding.put_batch(log.next_batch(batches), sharding.batch_sharding(mesh))
             if step == first + 1:
+                started = time.perf_counter()
                 traced = train_step.trace(state, encoder_params, batch)
+                _say(compiling_line(time.perf_counter() - started))
                 log.step_flops = program_flops(traced.jaxpr.jaxpr)
                 # Here, so that no lap but the first step has its compilation in it.
                 judge = judge.lower(state, encoder_params, batch).compile()
-            state, step_metrics = train_step(state, encoder_params, batch)
+            with jax.profiler.StepTraceAnnotation('train', step_num=step):
+                state, step_metrics = train_step(state, encoder_params, batch)
             log.update(step, step_metrics)
+            trace.stop(step, step_metrics)
             finished = step == config.num_steps
             if step % config.log_every == 0 or finished:
                 judged = judge(state, encoder_params, batch)
@@ -166,6 +173,17 @@ def open_batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIte
         prefetch=config.data.prefetch,
         shard=(jax.process_index(), jax.process_count()),
         max_corrupt_share=config.data.max_corrupt_share,
+    )
+
+
+def _open_log(config: ConfigDict, workdir: Path, first: int) -> ProgressLog:
+    return ProgressLog(
+        workdir,
+        first,
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        peak_tflops=config.watch.peak_tflops,
+        fields=config.to_dict(),
     )
 
 
@@ -256,10 +274,25 @@ def _warm_started(
             crop_spec=crop_spec,
         )
         print('\n'.join(report), flush=True)
-    if jax.process_index() == 0:
-        # Without statistics: they would be of arrays that no process has whole.
-        table = parameter_overview.get_parameter_overview(
-            state.generator_params, include_stats=False
-        )
-        print(table, flush=True)
     return state
+
+
+def _warn_of_pairing(config: ConfigDict, dataset: RecordDataset) -> None:
+    if jax.process_index() == 0:
+        for line in pairing_warnings(dataset, config.batch_size):
+            print(f'WARNING {line}', file=sys.stderr, flush=True)
+
+
+def _report_parameters(state: TrainState, workdir: Path) -> None:
+    if jax.process_index() == 0:
+        networks = {
+            'generator': state.generator_params,
+            'discriminator': state.discriminator_params,
+        }
+        print(write_parameters(workdir, networks), flush=True)
+
+
+def _say(line: str) -> None:
+    """Prints a line above the progress bar."""
+    if jax.process_index() == 0:
+        tqdm.write(line)

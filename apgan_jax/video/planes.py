@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from apgan_jax.face.alignment import compose
-from apgan_jax.face.blending import Patch, blend
+from apgan_jax.face.blending import Patch, blend, with_room_for_detail
 from apgan_jax.video.encoding import PictureFormat
 from apgan_jax.video.reader import Orientation, views
 
@@ -78,7 +78,11 @@ class Painter:
     def paint(self, frame: Any, patch: Patch) -> None:
         """Blends a patch into a writable frame of the encoder's format."""
         planes = views(frame)
-        colours = cv2.split(cv2.transform(patch.picture.astype(np.float32), self._yuv_from_rgb))
+        picture = self._to_planes(patch.picture)
+        covered = [None] * 3 if patch.covered is None else self._to_planes(patch.covered)
+        colours = [
+            with_room_for_detail(*both, patch.detail) for both in zip(picture, covered, strict=True)
+        ]
         picture_from_stored = compose(patch.picture_from_frame, self._upright_from_stored)
         # Planes of one resolution share the warped mask: Y alone and U with V, or all three.
         split = 3 if planes[1].shape == planes[0].shape else 1
@@ -86,7 +90,18 @@ class Painter:
             if planes[group]:
                 stored_from_plane = _stored_from_plane(planes[0].shape, planes[group][0].shape)
                 picture_from_plane = compose(picture_from_stored, stored_from_plane)
-                blend(planes[group], colours[group], patch.mask, picture_from_plane)
+                blend(
+                    planes[group],
+                    colours[group],
+                    patch.mask,
+                    picture_from_plane,
+                    detail=patch.detail,
+                    highest=(1 << self._picture.bits) - 1,
+                )
+
+    def _to_planes(self, picture: np.ndarray) -> Sequence[np.ndarray]:
+        """An RGB picture's three colours as the frame stores them, float32 (h, w) each."""
+        return cv2.split(cv2.transform(picture.astype(np.float32), self._yuv_from_rgb))
 
     def _fitted(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The frame in the encoder's format: itself, in all but rare cases."""

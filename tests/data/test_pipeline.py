@@ -4,13 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from support.faces import make_records, numbered_picture, write_dataset
 
 from apgan_jax.data.augmentation import SourceJitter
 from apgan_jax.data.pipeline import PairOptions, PairSampler, open_dataset, training_batches
 from apgan_jax.data.records import FaceRecord
 from apgan_jax.errors import UserError
 from apgan_jax.face import boundary
+from support.faces import make_records, numbered_picture, write_dataset
 
 
 def three_people(number):

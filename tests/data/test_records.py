@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from support.faces import flip_byte, make_records, numbered_picture, write_dataset
 
 from apgan_jax.data.example import serialise_example
 from apgan_jax.data.records import FaceRecord, RecordDataset
 from apgan_jax.data.tfrecord import CorruptRecordError
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
+from support.faces import flip_byte, make_records, numbered_picture, write_dataset
 
 
 def test_a_face_record_comes_back():

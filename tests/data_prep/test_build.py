@@ -2,16 +2,12 @@
 
 import csv
 
-import cv2
 import numpy as np
 import pytest
 
 from apgan_jax.data.records import FaceRecord, RecordDataset, read_crop_spec
-from apgan_jax.errors import UserError
 from apgan_jax.face import alignment, boundary, landmarks
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.files.image_files import decode_image
-from data_prep import sources
 from support.faces import EYES, blank, portrait, variations, write_photos
 
 build = pytest.importorskip('data_prep.build', exc_type=ImportError)
@@ -196,54 +192,3 @@ def test_nothing_is_left_behind_when_no_photo_is_usable(tmp_path, capsys):
     assert 'Traceback' not in error
     assert '1 photos, none usable' in error.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ['photos']
-
-
-# --- Sources --------------------------------------------------------------------------------------
-
-
-def test_identities_by_kind_of_source(tmp_path):
-    write_photos(tmp_path, {'n01/1.png': blank(), 'n02/00007.jpg': blank()})
-    identities = {
-        kind: [photo.identity for photo in sources.list_photos([f'{kind}:{tmp_path}'])]
-        for kind in sources.IDENTITY_RULES
-    }
-    assert identities == {
-        'folder': ['', ''],
-        'ffhq': ['1', '00007'],
-        'celeba_hq': ['1', '00007'],
-        'vggface2': ['n01', 'n02'],
-    }
-
-
-def test_labels_go_before_the_kinds_rule(tmp_path):
-    write_photos(tmp_path, {'n01/1.png': blank(), 'n02/2.png': blank()})
-    labels = tmp_path / 'labels.tsv'
-    labels.write_text('file\tidentity\nn01/1.png\tann\n')
-    photos = sources.list_photos([f'vggface2:{tmp_path}'], labels=labels)
-    assert [photo.identity for photo in photos] == ['ann', 'n02']
-
-
-def test_photos_are_listed_by_name_and_suffix(tmp_path):
-    write_photos(tmp_path, {'b.png': blank(), 'a/z.jpg': blank(), 'c.BMP': blank()})
-    (tmp_path / 'd.txt').write_text('no photo')
-    names = [photo.file_name for photo in sources.list_photos([f'folder:{tmp_path}'])]
-    assert names == ['a/z.jpg', 'b.png', 'c.BMP']
-    (photo,) = sources.list_photos([f'folder:{tmp_path}'], exclude=['a/*', '*.BMP'])
-    assert photo.path == tmp_path / 'b.png'
-
-
-def test_the_missing_folder_is_a_user_error(tmp_path):
-    with pytest.raises(UserError, match='none is no folder'):
-        sources.list_photos([f'folder:{tmp_path / "none"}'])
-
-
-def test_a_photo_that_lies_on_its_side_by_exif_is_read_upright():
-    """EXIF orientation 6: to be turned clockwise by a quarter."""
-    upright = portrait()[:256, 100:356]
-    done, jpeg = cv2.imencode('.jpg', np.rot90(upright)[..., ::-1])
-    assert done
-    exif = b'Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0'
-    data = jpeg.tobytes()
-    segment = b'\xff\xe1' + (len(exif) + 2).to_bytes(2, 'big') + exif
-    turned = decode_image(data[:2] + segment + data[2:])
-    assert np.abs(turned.astype(int) - upright).mean() < 5

@@ -6,22 +6,12 @@ import pytest
 
 from apgan_jax.evaluation.clips import ClipEvaluator, FacePairFinder
 from apgan_jax.evaluation.pictures import Clip, PicturePair
-from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.face.landmarks import FaceLandmarker
 from apgan_jax.files.image_files import write_image
-from support.faces import blank, brighter, portrait
+from support.evaluations import moving
+from support.faces import blank, brighter
 
 SIZE = 320
-
-
-def moving(step):
-    """The portrait, shifted by whole pixels, (320, 320, 3): its texture moves exactly."""
-    return np.ascontiguousarray(portrait()[:SIZE, 100 - step : 100 - step + SIZE])
-
-
-@pytest.fixture(scope='module')
-def suite():
-    return build_suite()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation.pasted import FRAMES_BEFORE, PictureSwapper
 from apgan_jax.files.image_files import read_image
-from apgan_jax.inference.frame_swapper import FACE_ALONE, Blend
+from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.jobs import swap_job
 from apgan_jax.inference.swap import swap_file
 from apgan_jax.video.reader import VideoReader
@@ -27,7 +27,7 @@ def clip(photos):
 
 
 def test_a_photo_is_swapped_as_by_the_command(photos, shipped_swapper, tmp_path):
-    blend = Blend(keep_hair=True)
+    blend = Blend(whole_face=True)
     job, source = swap_job(shipped_swapper, [photos / 'bob/2.png'], blend=blend)
     swap_file(photos / 'dan/1.png', tmp_path / 'swapped.png', job=job)
     with PictureSwapper(shipped_swapper, blend) as pictures:
@@ -40,7 +40,7 @@ def test_a_photo_is_swapped_as_by_the_command(photos, shipped_swapper, tmp_path)
 def test_a_frame_is_swapped_after_those_before_it(photos, clip, shipped_swapper):
     _, source = swap_job(shipped_swapper, [photos / 'bob/2.png'])
     number = FRAMES_BEFORE + 1
-    with PictureSwapper(shipped_swapper, FACE_ALONE) as pictures:
+    with PictureSwapper(shipped_swapper, DEFAULT_BLEND) as pictures:
         frame, swapped = pictures.frame(clip, number, source.identity)
         alone = pictures.photo(frame, source.identity)
         with pytest.raises(UserError, match='has no frame 14'):

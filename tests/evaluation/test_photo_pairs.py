@@ -10,18 +10,12 @@ from apgan_jax.bundle import SHIPPED_BUNDLE, load_bundle
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation import photo_pairs
 from apgan_jax.evaluation.photo_sets import lfw_pairs
-from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.networks.network import data_folder
 from apgan_jax.networks.pose_estimator import WEIGHTS, PoseEstimator
 from benchmarks import blending, heldout_limits, pose_error
 from support.faces import blank, variations, write_photos
-
-
-@pytest.fixture(scope='module')
-def suite():
-    return build_suite()
 
 
 def test_photos_without_a_face_take_their_pairs_along(tmp_path):

@@ -2,24 +2,8 @@
 
 import json
 
-from apgan_jax.evaluation import page
-from apgan_jax.evaluation.paper import TABLES, paper_column
 from apgan_jax.evaluation.table import Table, Value
-from apgan_jax.metrics.metric import Description
-from apgan_jax.networks.network import NetworkInfo
-
-NETWORK = NetworkInfo('Net|A', 'a.onnx', 'ab' * 32)
-POSE = Description('pose_x', 'pose distance', 'norm of angles', 'lower', 'degrees', NETWORK)
-SSIM = Description('ssim', 'SSIM', 'window of sigma 1.5', 'higher')
-GONE = Description('fid', 'FID', 'distance', 'lower', warning='left out: no network')
-
-
-def table():
-    columns = {
-        'one': {'pose_x': Value(1.23456, 7), 'ssim': Value(0.5, 9, 'few pictures')},
-        'two': {'ssim': Value(0.75, 9)},
-    }
-    return Table.of('clips', [POSE, SSIM, GONE], columns, ['crop: 256 px'])
+from support.tables import GONE, POSE, SSIM, table
 
 
 def test_markdown_has_numbers_network_hash_and_protocol():
@@ -55,24 +39,3 @@ def test_json_is_one_line_with_everything():
 def test_empty_rows_can_be_dropped_but_not_those_with_a_reason():
     kept = Table.of('t', [POSE, SSIM, GONE], {'c': {'ssim': Value(1.0)}}).without_empty_rows()
     assert [row.what.key for row in kept.rows] == ['ssim', 'fid']
-
-
-def test_page_escapes_and_draws_a_curve_of_each_measured_row():
-    series = {'one': {'ssim': [0.5, None, 0.7]}, 'two': {'ssim': [None, None, None]}}
-    text = page.evaluation_page(table(), {'<clip>': series})
-    assert '&lt;clip&gt;' in text
-    assert '<clip>' not in text
-    assert text.count('<svg') == 1
-    assert '1.235' in text
-
-
-def test_paper_numbers_go_to_the_first_row_of_each_quantity():
-    rows = [
-        Description('pose_3ddfa', '', '', 'lower'),
-        Description('pose_mediapipe', '', '', 'lower'),
-        Description('fwe', '', '', 'lower'),
-        Description('fwe_short', '', '', 'lower'),
-    ]
-    column = paper_column('DeepFakes', rows)
-    assert {key: value.mean for key, value in column.items()} == {'pose_3ddfa': 4.87, 'fwe': 0.27}
-    assert all(len(numbers) == 7 for numbers in TABLES.values())

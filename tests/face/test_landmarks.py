@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import cv2
 import numpy as np
@@ -127,3 +128,12 @@ def test_mediapipe_does_not_chatter(capfd):
     with landmarks.FaceLandmarker() as landmarker:
         landmarker.detect(portrait())
     assert capfd.readouterr().err == ''
+
+
+def test_other_lines_are_shown_afterwards(capfd):
+    ours = b'WARNING corrupt record\n 50%|###  | 5/10'
+    with pytest.raises(ValueError, match='whatever'), landmarks.without_chatter():
+        os.write(2, b'W0000 00:00:1795810135.395766   25130 x.cc:153] Feedback manager\n')
+        os.write(2, b'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n' + ours)
+        raise ValueError('whatever')
+    assert capfd.readouterr().err == ours.decode()

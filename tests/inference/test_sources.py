@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
-from apgan_jax.identity_file import bank_files, load_identity
 from apgan_jax.inference.sources import load_source
 from apgan_jax.inference.swapper import Swapper
 from support.faces import blank, head, portrait, write_photos
@@ -50,12 +49,3 @@ def test_a_bad_picture_is_better_than_none(folder, swapper):
 def test_nobody_is_refused(folder, swapper):
     with pytest.raises(UserError, match=r'blank\.png: no face found'):
         load_source([folder / 'blank.png'], swapper)
-
-
-def test_the_bank_has_32_people_unlike_each_other(swapper):
-    files = bank_files()
-    encoder = swapper.bundle.identity_encoder
-    vectors = np.stack([np.asarray(load_identity(path, encoder).vector)[0] for path in files])
-    assert len(files) >= 32
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
-    assert (vectors @ vectors.T)[np.triu_indices(len(files), 1)].max() < 0.3

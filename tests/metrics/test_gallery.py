@@ -4,30 +4,9 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
-from apgan_jax.face.face_pair import FacePair, SeenFace
 from apgan_jax.metrics import gallery as gallery_module
 from apgan_jax.metrics.gallery import Gallery, identity_retrieval
-from apgan_jax.networks.network import NetworkInfo
-from apgan_jax.networks.recognisers import Recogniser
-
-
-class MeanColour(Recogniser):
-    """Tells faces apart by their mean colour."""
-
-    def __init__(self):
-        super().__init__('colour', NetworkInfo('mean colour', '', ''))
-
-    def embed(self, crops):
-        colours = crops.mean(axis=(1, 2))
-        return (colours / np.linalg.norm(colours, axis=1, keepdims=True)).astype(np.float32)
-
-
-def face(*colour: int) -> SeenFace:
-    return SeenFace(np.full((4, 4, 3), colour, np.uint8), np.zeros((478, 2), np.float32))
-
-
-def pair(swapped: SeenFace | None) -> FacePair:
-    return FacePair(face(0, 0, 255), np.zeros((4, 4, 3), np.uint8), swapped)
+from support.recognisers import MeanColour, face, pair
 
 
 @pytest.fixture

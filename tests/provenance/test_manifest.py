@@ -396,20 +396,6 @@ def test_folders_that_cannot_be_written_are_refused_before_the_work(tmp_path, cr
         assert '\n' not in str(caught.value)
 
 
-def test_link_in_place_of_the_hidden_folder_is_refused(tmp_path, credentials):
-    parent = write_media(tmp_path / 'parent.png')
-    private = tmp_path / 'private'
-    private.mkdir()
-    (private / 'letter').touch()
-    (tmp_path / '.output.png.unfinished').symlink_to(private)
-    with (
-        pytest.raises(UserError, match='unfinished is a link'),
-        marking(tmp_path / 'output.png', credentials, parent),
-    ):
-        raise AssertionError('the block ran')
-    assert (private / 'letter').exists()
-
-
 def test_outputs_mode_follows_the_umask(tmp_path, credentials):
     before = os.umask(0o027)
     try:

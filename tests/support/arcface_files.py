@@ -13,6 +13,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 WIDTHS = (64, 128, 256, 512)
+# Depths of the smallest network: one block a stage.
+SMALL = (1, 1, 1, 1)
 
 
 def random_state(depths, seed=0):

@@ -192,3 +192,15 @@ def random_state(model: TrainingModel) -> TrainState:
 
     state = jax.tree_util.tree_map_with_path(fill, shapes)
     return state.replace(generator_ema_params=jax.tree.map(np.copy, state.generator_params))
+
+
+def turned(degrees: float) -> np.ndarray:
+    """A pose matrix (4, 4) of a face that looks so far to the side."""
+    angle = np.radians(degrees)
+    matrix = np.eye(4)
+    matrix[:3, :3] = [
+        [np.cos(angle), 0, np.sin(angle)],
+        [0, 1, 0],
+        [-np.sin(angle), 0, np.cos(angle)],
+    ]
+    return matrix

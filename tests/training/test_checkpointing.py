@@ -62,6 +62,7 @@ def changed(name, value, **others):
         ('log_every', 3),
         ('checkpoint_every', 7),
         ('keep_checkpoints', 1),
+        ('profile.first_step', 100),
         ('mesh.fsdp', 2),
         ('data.num_threads', 1),
         ('data.prefetch', 2),

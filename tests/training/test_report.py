@@ -10,7 +10,6 @@ import pytest
 from apgan_jax import cli
 from apgan_jax.errors import UserError
 from apgan_jax.files.image_files import decode_image
-from apgan_jax.reports import charts
 from apgan_jax.training import report
 from apgan_jax.training.run_log import read_run
 from apgan_jax.training.train import train_and_evaluate
@@ -28,32 +27,6 @@ def figures(page):
     return found
 
 
-@pytest.mark.parametrize(
-    'low, high, expected',
-    [(0, 1, [0, 0.5, 1.0]), (0, 4, [0, 1, 2, 3, 4]), (-0.3, 0.5, [-0.2, 0.0, 0.2, 0.4])],
-)
-def test_ticks_are_round_and_inside(low, high, expected):
-    assert charts.ticks(low, high) == pytest.approx(expected)
-
-
-def test_many_points_become_means_and_infinite_ones_nothing():
-    assert charts.thin({2: 4.0, 1: 2.0, 3: float('nan'), 4: 6.0, 5: 8.0}, most=2) == [
-        (1.5, 3.0),
-        (4.5, 7.0),
-    ]
-    assert len(charts.thin(dict.fromkeys(range(100_000), 0.0))) <= 600
-
-
-def test_a_curve_goes_through_its_points():
-    svg = ElementTree.fromstring(charts.curves_svg({'a': {0: 0.0, 10: 1.0, 20: 0.0}}))
-    (line,) = (x for x in svg if x.tag == 'polyline')
-    (x0, y0), (x1, y1), (x2, y2) = (map(float, p.split(',')) for p in line.get('points').split())
-    assert x1 - x0 == pytest.approx(x2 - x1)
-    assert y0 == y2 > y1
-    assert min(x0, y1) >= 0
-    assert max(x2, y0) <= 440
-
-
 def test_charts_warnings_and_config_are_on_the_page(tmp_path):
     values = {
         (f'{tag}', step): 0.1 * step
@@ -63,7 +36,7 @@ def test_charts_warnings_and_config_are_on_the_page(tmp_path):
     values['train/occlusion', 2] = float('nan')
     texts = [('warnings/copies_target', 2, 'look <here>'), ('config', 1, '{"num_steps": 2000}')]
     write_session(tmp_path, 1, values, texts=texts)
-    page = report.render(read_run(tmp_path), title='a & b')
+    page = report.render_report(read_run(tmp_path), title='a & b')
     assert figures(page) == {'cos': 2, 'style': 1, 'ssim': 1}
     assert '<b>copies target</b><br>look &lt;here&gt;' in page
     assert 'step 2 of 2,000' in page

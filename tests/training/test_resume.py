@@ -1,7 +1,6 @@
 """Runs that are stopped: by signals, by SIGKILL, on one process and on two."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import jax
 import orbax.checkpoint as ocp
-import pytest
 
 from apgan_jax.training import checkpointing
 from apgan_jax.training.preemption import StopRequest
@@ -19,26 +17,6 @@ from benchmarks.scaling import free_port
 from support.processes import ROOT, environment
 
 TINY = 'configs/tiny.py'
-
-
-class NoPreemption:
-    """Of JAX's service there is nothing to hear on one process."""
-
-    def reached_preemption(self, step):
-        return False
-
-
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_after_the_step_and_a_second_one_at_once(number, capfd):
-    before = signal.getsignal(number)
-    with StopRequest() as stop:
-        assert not stop.reached(NoPreemption(), 1)
-        os.kill(os.getpid(), number)
-        assert stop.reached(NoPreemption(), 1)
-        assert stop.number == number
-        assert signal.getsignal(number) is before
-    assert signal.getsignal(number) is before
-    assert f'{number.name}: saving and stopping' in capfd.readouterr().err
 
 
 def test_sigterm_saves_the_step_and_the_command_goes_on_from_it(built_dataset, tmp_path):

@@ -1,6 +1,6 @@
 """Event files with known contents, read back."""
 
-from apgan_jax.training.report import render
+from apgan_jax.training.report import render_report
 from apgan_jax.training.run_log import read_run
 from support.event_files import write_session
 
@@ -21,4 +21,4 @@ def test_a_record_that_is_being_written_ends_the_file(tmp_path):
         path.write_bytes(data[:-cut])
         assert read_run(tmp_path).scalars['train/style'] == {1: 1.0, 2: 2.0}
     path.write_bytes(data[:5])
-    render(read_run(tmp_path), title='nothing yet')
+    render_report(read_run(tmp_path), title='nothing yet')

@@ -1,6 +1,5 @@
 """Painting into decoded planes: exactly there, exactly that, and nothing else."""
 
-import dataclasses
 from fractions import Fraction
 
 import av
@@ -158,10 +157,3 @@ def test_later_patches_go_on_top():
     ]
     rgb = painter('yuv444p')(frame, patches).to_ndarray(format='rgb24', **ACCURATE)
     assert np.abs(rgb[2:30, 2:30].astype(int) - 180).max() <= 1
-
-
-def test_picture_format_tells_full_range():
-    limited = picture('yuv420p')
-    assert not limited.is_full_range
-    assert dataclasses.replace(limited, color_range=FULL).is_full_range
-    assert dataclasses.replace(limited, name='yuvj420p').is_full_range

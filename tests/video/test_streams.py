@@ -29,11 +29,6 @@ CHAPTERS = [
 ]
 
 
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / 'output.mp4'
-
-
 def languages(path, kind):
     with av.open(str(path)) as container:
         return [s.language for s in container.streams if s.type == kind]

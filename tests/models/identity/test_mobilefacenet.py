@@ -13,11 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import skimage.data
-from safetensors.numpy import load_file, save_file
 
-from apgan_jax.errors import UserError
-from apgan_jax.models import identity
-from apgan_jax.models.identity import IdentityEmbedding, load_identity_encoder, mean_embedding
+from apgan_jax.models.identity import load_identity_encoder
 from data_prep.port.tflite import open_interpreter, reference_embeddings
 from data_prep.port_arcface import probe_images
 
@@ -104,52 +101,6 @@ def test_gradient_with_respect_to_the_images_equals_a_finite_difference(encoder)
         step = 5e-4 * direction / np.abs(direction).max()
         measured = (compiled(images + step) - compiled(images - step)) / 2
         np.testing.assert_allclose(measured, np.vdot(gradient, step), rtol=0.02)
-
-
-def test_mean_embedding_of_two_orthogonal_vectors():
-    embeddings = IdentityEmbedding(jnp.eye(2), {'7': jnp.array([[1.0, 5.0], [3.0, 7.0]])})
-    mean = mean_embedding(embeddings)
-    np.testing.assert_allclose(mean.vector, [[0.5**0.5, 0.5**0.5]], rtol=1e-6)
-    np.testing.assert_allclose(mean.features['7'], [[2.0, 6.0]])
-
-
-def test_an_unknown_kind_is_refused():
-    with pytest.raises(UserError, match=r"'facenet'.*mobilefacenet"):
-        load_identity_encoder('facenet')
-
-
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r'none\.safetensors.*port_arcface'):
-        load_identity_encoder(path=tmp_path / 'none.safetensors')
-
-
-def test_a_file_of_another_format_is_refused(tmp_path):
-    (tmp_path / 'text.safetensors').write_bytes(b'not tensors at all')
-    with pytest.raises(UserError, match='not a safetensors file'):
-        load_identity_encoder(path=tmp_path / 'text.safetensors')
-
-
-def test_an_altered_shipped_file_is_refused(tmp_path, monkeypatch):
-    path, sha256 = identity._SHIPPED['mobilefacenet']
-    altered = tmp_path / path.name
-    altered.write_bytes(path.read_bytes()[:-1] + b'\0')
-    monkeypatch.setitem(identity._SHIPPED, 'mobilefacenet', (altered, sha256))
-    with pytest.raises(UserError, match='reinstall the package'):
-        load_identity_encoder()
-
-
-def test_all_wrong_tensors_are_listed(tmp_path):
-    tensors = load_file(identity._SHIPPED['mobilefacenet'][0])
-    tensors['extra/kernel'] = np.zeros(1, np.float32)
-    tensors['stem/bias'] = tensors['stem/bias'][:-1]
-    del tensors['dense/kernel']
-    save_file(tensors, tmp_path / 'wrong.safetensors')
-    with pytest.raises(UserError) as caught:
-        load_identity_encoder(path=tmp_path / 'wrong.safetensors')
-    message = str(caught.value)
-    assert 'missing dense/kernel' in message
-    assert 'surplus extra/kernel' in message
-    assert 'stem/bias is (63,), not (64,)' in message
 
 
 if __name__ == '__main__':

@@ -91,11 +91,6 @@ def test_the_port_says_what_it_is_of(original, ported):
     }
 
 
-def test_it_is_not_shipped():
-    with pytest.raises(UserError, match=r"'sface' is not shipped.*port_arcface.*--kind sface"):
-        load_identity_encoder('sface')
-
-
 @pytest.fixture(scope='module')
 def model(ported):
     """The networks of configs/tiny.py with this encoder."""

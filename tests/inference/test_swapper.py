@@ -1,0 +1,69 @@
+"""The compiled networks: what they give does not depend on what is computed beside it."""
+
+import jax
+import numpy as np
+import pytest
+
+from apgan_jax.face.aligned import align_face
+from apgan_jax.inference.swapper import Swapper
+from support.faces import portrait
+from support.identities import random_identity
+
+
+@pytest.fixture(scope='module')
+def swapper(tiny_bundle):
+    return Swapper(tiny_bundle)
+
+
+@pytest.fixture(scope='module')
+def faces(swapper, portrait_face):
+    """Crops and boundary maps of the portrait, its negative and its transpose."""
+    aligned = align_face(portrait(), portrait_face.landmarks, swapper.bundle.crop_spec)
+    pairs = [(aligned.crop, aligned.boundary_map)]
+    pairs += [(255 - pairs[0][0], pairs[0][1])]
+    pairs += [tuple(each.swapaxes(0, 1) for each in pairs[0])]
+    return tuple(np.stack(each) for each in zip(*pairs, strict=True))
+
+
+def test_vectors_are_of_unit_length_and_of_each_crop_alone(swapper, faces):
+    crops, _ = faces
+    vectors = np.concatenate([swapper.embed_vectors(crop[None]) for crop in crops[:2]])
+    assert vectors.shape == (2, 192)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    assert vectors[0] @ vectors[1] < 0.9
+    np.testing.assert_array_equal(swapper.embed(crops[:1]).vector, vectors[:1])
+
+
+def test_a_source_is_the_mean_of_its_crops(swapper, faces):
+    first, second = faces[0][:2]
+    one = swapper.embed(first[None])
+    again = swapper.embed_source([first, first, first])
+    both = swapper.embed_source([first, second])
+    for ours, theirs in zip(jax.tree.leaves(again), jax.tree.leaves(one), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    total = np.asarray(one.vector) + swapper.embed_vectors(second[None])
+    np.testing.assert_allclose(both.vector, total / np.linalg.norm(total), atol=1e-5)
+    features = np.asarray(one.features['7']) + np.asarray(swapper.embed(second[None]).features['7'])
+    np.testing.assert_allclose(both.features['7'], features / 2, rtol=1e-4, atol=1e-5)
+
+
+def swap_alone(swapper, faces, number, identity):
+    (picture,) = swapper.swap(*(each[number : number + 1] for each in faces), identity)
+    return picture.astype(int)
+
+
+def test_faces_are_swapped_each_by_itself_to_an_identity_of_its_own(swapper, faces):
+    identities = [random_identity(seed) for seed in (0, 1, 0)]
+    together = swapper.swap(*faces, jax.tree.map(lambda *x: np.concatenate(x), *identities))
+    assert (together.shape, together.dtype) == (faces[0].shape, np.uint8)
+    for number, identity in enumerate(identities):
+        alone = swap_alone(swapper, faces, number, identity)
+        assert np.abs(together[number] - alone).max() <= 1
+    other = swap_alone(swapper, faces, 0, identities[1])
+    assert np.abs(together[0] - other).mean() > 1
+
+
+def test_one_identity_is_for_all(swapper, faces):
+    identity = random_identity()
+    for number, picture in enumerate(swapper.swap(*faces, identity)):
+        assert np.abs(picture - swap_alone(swapper, faces, number, identity)).max() <= 1

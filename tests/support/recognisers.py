@@ -1,0 +1,28 @@
+"""A recogniser whose answers are known, and faces for it."""
+
+import numpy as np
+
+from apgan_jax.face.face_pair import FacePair, SeenFace
+from apgan_jax.networks.network import NetworkInfo
+from apgan_jax.networks.recognisers import Recogniser
+
+
+class MeanColour(Recogniser):
+    """Tells faces apart by their mean colour."""
+
+    def __init__(self):
+        super().__init__('colour', NetworkInfo('mean colour', '', ''))
+
+    def embed(self, crops):
+        colours = crops.mean(axis=(1, 2))
+        return (colours / np.linalg.norm(colours, axis=1, keepdims=True)).astype(np.float32)
+
+
+def face(*colour: int) -> SeenFace:
+    """Of one colour."""
+    return SeenFace(np.full((4, 4, 3), colour, np.uint8), np.zeros((478, 2), np.float32))
+
+
+def pair(swapped: SeenFace | None) -> FacePair:
+    """A blue target and what became of it."""
+    return FacePair(face(0, 0, 255), np.zeros((4, 4, 3), np.uint8), swapped)

@@ -1,0 +1,101 @@
+"""Frames come upright, in RGB and in time, and what is no video is answered in one line."""
+
+import wave
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from apgan_jax.errors import UserError
+from apgan_jax.video.reader import Orientation, VideoReader, probe
+from support.video_clips import BT709, LIMITED, still, write_clip
+
+
+def test_probe_reports_the_header(tmp_path):
+    clip = write_clip(tmp_path / 'clip.mp4', sound='aac', aspect=Fraction(4, 3))
+    info = probe(clip)
+    assert (info.width, info.height, info.frames) == (96, 64, 12)
+    assert info.frame_rate == pytest.approx(25)
+    assert info.duration_seconds == pytest.approx(12 / 25)
+    assert info.has_sound
+    assert info.pixel_aspect == Fraction(4, 3)
+    assert (info.color_matrix, info.color_range) == (BT709, LIMITED)
+
+
+def test_orientation_of_pictures_and_of_pixels_is_the_same_for_all_eight():
+    stored = np.arange(15).reshape(3, 5, 1)
+    for transposed in (False, True):
+        for x in (-1, 1):
+            for y in (-1, 1):
+                matrix = (0, y, 0, x, 0, 0, 0, 0, 1) if transposed else (x, 0, 0, 0, y, 0, 0, 0, 1)
+                orientation = Orientation.from_display_matrix(matrix)
+                upright = orientation.upright(stored)
+                affine = orientation.upright_from_stored(3, 5)
+                for row in range(3):
+                    for column in range(5):
+                        place = (affine @ (column, row, 1)).astype(int)
+                        assert upright[place[1], place[0], 0] == stored[row, column, 0]
+
+
+@pytest.mark.parametrize('name', ['yuv420p', 'yuv422p', 'yuv444p', 'yuv420p10le', 'bgr0'])
+@pytest.mark.parametrize('size', [(64, 96), (63, 95)])
+def test_frames_are_rgb_whatever_is_stored(tmp_path, name, size):
+    clip = write_clip(
+        tmp_path / 'clip.mkv',
+        size=size,
+        codec='ffv1',
+        pixel_format=name,
+        time_base=Fraction(1, 1000),
+        pts=range(2),
+    )
+    with VideoReader(clip) as reader:
+        frames = list(reader)
+    assert len(frames) == 2
+    for frame in frames:
+        assert (frame.rgb.shape, frame.rgb.dtype) == ((*size, 3), np.uint8)
+        assert frame.rgb.flags.c_contiguous
+        assert np.abs(frame.rgb.astype(int) - still(*size)).mean() < 3
+
+
+def test_reading_can_begin_later(tmp_path):
+    clip = write_clip(tmp_path / 'clip.mp4', is_moving=True)
+    with VideoReader(clip) as reader:
+        whole = list(reader)
+    with VideoReader(clip) as reader:
+        later = list(reader.frames(first=7))
+    assert [frame.number for frame in later] == [7, 8, 9, 10, 11]
+    assert [frame.time for frame in later] == [frame.time for frame in whole[7:]]
+    for one, other in zip(later, whole[7:], strict=True):
+        np.testing.assert_array_equal(one.rgb, other.rgb)
+
+
+def test_unusable_files_are_user_errors(tmp_path):
+    empty, text, sound = (tmp_path / name for name in ('empty.mp4', 'text.mp4', 'sound.wav'))
+    empty.touch()
+    text.write_text('no video' * 100)
+    with wave.open(str(sound), 'wb') as file:
+        file.setparams((1, 2, 8000, 0, 'NONE', ''))
+        file.writeframes(bytes(16_000))
+    headless = write_clip(tmp_path / 'headless.mp4')
+    headless.write_bytes(headless.read_bytes()[:500])
+    for path in (empty, text, sound, headless, tmp_path, tmp_path / 'nowhere.mp4'):
+        with pytest.raises(UserError) as caught:
+            probe(path)
+        assert str(path) in str(caught.value)
+        assert '\n' not in str(caught.value)
+
+
+def test_parts_that_are_none(tmp_path):
+    clip = write_clip(tmp_path / 'clip.mp4')
+    for start, end, message in [
+        (-1, None, 'before the video'),
+        (2, 1, 'after the start'),
+        (5, None, r'no frame from 5 s on, its last is at 0\.44 s'),
+    ]:
+        with pytest.raises(UserError, match=message):
+            VideoReader(clip, start=start, end=end)
+
+
+def test_cameras_that_are_not_there():
+    with pytest.raises(UserError, match=r'camera:977.*camera:PATH'):
+        VideoReader('camera:977')
