@@ -7,8 +7,6 @@ import pytest
 
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation import picture_pairs
-from apgan_jax.networks.network import data_folder
-from data_prep.make_picture_pairs import make_pairs
 
 
 def rows():
@@ -69,11 +67,3 @@ def test_other_photos_of_a_person_by_the_labels(tmp_path):
     assert names == ['2.jpg', '1.jpg']
     assert len(picture_pairs.photos_of_person(folder / '2.jpg', 9)) == 3
     assert picture_pairs.photos_of_person(folder / '3.jpg', 9) == [folder / '3.jpg']
-
-
-def test_the_script_makes_the_committed_file():
-    try:
-        data = data_folder()
-    except UserError as error:
-        pytest.skip(str(error))
-    assert make_pairs(data) == [(row['source'], row['target']) for row in rows()]

@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
-from apgan_jax.evaluation import picture_report, picture_sheet
-from apgan_jax.evaluation.pasted import FRAMES_BEFORE, PictureSwapper
+from apgan_jax.evaluation import picture_report
 from apgan_jax.evaluation.picture_pairs import PicturesToSwap
 from apgan_jax.evaluation.suite import build_suite
 from apgan_jax.files.image_files import read_image
-from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
-from apgan_jax.inference.jobs import swap_job
-from apgan_jax.inference.swap import swap_file
 from apgan_jax.provenance import manifest
-from apgan_jax.video.reader import VideoReader
 from support.faces import blank, head, portrait, variations, write_photos
 from support.scenes import write_clip
 
@@ -47,33 +42,6 @@ def clip(photos):
     (photos / 'clips').mkdir()
     frames = [np.ascontiguousarray(portrait()[:256, 100 - n : 356 - n]) for n in range(14)]
     return write_clip(photos / 'clips' / 'moving.mp4', frames)
-
-
-def test_a_photo_is_swapped_as_by_the_command(photos, shipped_swapper, tmp_path):
-    blend = Blend(keep_hair=True)
-    job, source = swap_job(shipped_swapper, [photos / 'bob/2.png'], blend=blend)
-    swap_file(photos / 'dan/1.png', tmp_path / 'swapped.png', job=job)
-    with PictureSwapper(shipped_swapper, blend) as pictures:
-        swapped = pictures.photo(read_image(photos / 'dan/1.png'), source.identity)
-        nobody = pictures.photo(blank(), source.identity)
-    np.testing.assert_array_equal(swapped, read_image(tmp_path / 'swapped.png'))
-    np.testing.assert_array_equal(nobody, blank())
-
-
-def test_a_frame_is_swapped_after_those_before_it(photos, clip, shipped_swapper):
-    _, source = swap_job(shipped_swapper, [photos / 'bob/2.png'])
-    number = FRAMES_BEFORE + 1
-    with PictureSwapper(shipped_swapper, DEFAULT_BLEND) as pictures:
-        frame, swapped = pictures.frame(clip, number, source.identity)
-        alone = pictures.photo(frame, source.identity)
-        with pytest.raises(UserError, match='has no frame 14'):
-            pictures.frame(clip, 14, source.identity)
-    with VideoReader(clip) as reader:
-        np.testing.assert_array_equal(frame, next(reader.frames(number)).rgb)
-    assert (swapped != frame).any() and (swapped != alone).any()
-    # Steadied and smoothed, and the same face for all that.
-    change, steadying = (np.abs(swapped.astype(int) - other).mean() for other in (frame, alone))
-    assert steadying < 0.5 * change
 
 
 @pytest.fixture(scope='module')
@@ -121,15 +89,6 @@ def test_the_sheet_is_marked_and_shows_all_pairs(report):
     picture = read_image(sheet)
     assert picture.shape[0] == 200 and picture.shape[1] > 4 * 3 * 200
     assert (picture[:, picture.shape[1] // 2 :] == 255).all()
-
-
-def test_a_thumbnail_stays_within_its_picture(portrait_face):
-    picture, points = portrait(), portrait_face.landmarks
-    shown = picture_sheet.thumbnail(picture, points)
-    assert shown.shape == (200, 200, 3)
-    narrow = picture[:, 190:262]
-    shown = picture_sheet.thumbnail(narrow, points - np.array([190, 0]))
-    assert shown.shape == (200, 200, 3) and shown.std() > 20
 
 
 def test_no_faces_at_all_are_refused(photos, shipped_swapper):
