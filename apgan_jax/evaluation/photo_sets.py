@@ -63,14 +63,16 @@ def heldout_pairs(data: Path | None = None) -> PhotoPairs:
     data = data or data_folder()
     folder, labels = data / _HELDOUT, data / 'faces' / 'index.tsv'
     if not folder.is_dir() or not labels.is_file():
-        raise UserError(f'{folder}: the held-out photos or {labels} are missing; see the README')
+        raise UserError(
+            f'{folder}: the held-out photos or {labels} are missing; see docs/evaluation.md'
+        )
     known = {row['file']: row['identity'] for row in _rows(labels)}
     paths = sorted(folder.glob('*.jpg'))
     unknown = [path for path in paths if f'{folder.name}/{path.name}' not in known]
     if unknown or not paths:
         raise UserError(
             f'{unknown[0] if unknown else folder}: {"no label in" if unknown else "no photos for"} '
-            f'{labels}; see the README'
+            f'{labels}; see docs/evaluation.md'
         )
     photos = [PersonPhoto(path, known[f'{folder.name}/{path.name}']) for path in paths]
     number = {photo.path.name: index for index, photo in enumerate(photos)}

@@ -17,7 +17,8 @@ from absl import flags
 from ml_collections import ConfigDict
 
 import configs
-from apgan_jax.errors import UserError, first_line
+from apgan_jax.errors import UserError
+from apgan_jax.files.tensors import first_line, flatten
 from configs import default
 
 # Of a field's type: absl's parser, and what it takes.
@@ -213,15 +214,9 @@ def _require_the_default_fields(names: set[str], path: str) -> None:
         )
 
 
-def _leaves(config: ConfigDict, prefix: str = '') -> dict[str, Any]:
-    """All values by their dotted names, in the order of the names."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            found |= _leaves(value, f'{prefix}{name}.')
-        else:
-            found[prefix + name] = value
-    return found
+def _leaves(config: ConfigDict) -> dict[str, Any]:
+    """All values by their dotted names."""
+    return flatten(config.to_dict(), '.')
 
 
 def _failure(path: str, error: Exception) -> str:
