@@ -17,7 +17,7 @@ _FOREHEAD = 0.45, 0.65
 _TEMPLE_SIDE = 0.85, 1.0
 _TEMPLE_HEIGHT = -0.3, 0.0
 # Mean difference of the channels, levels of 255, beyond that of the skins.
-_DIFFERENCE = 30.0, 60.0
+_DIFFERENCE = 34.0, 66.0
 # Standard deviations of Gaussians over the difference and the result, parts of the size.
 _DETAIL, _EDGE = 0.012, 0.008
 
