@@ -239,6 +239,8 @@ def _info(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f'--{name} {value}: must be at least 1')
+    if options.bundle and options.devices:
+        raise UserError('--devices: a bundle has no train step; give the --config instead')
     step = None
     if options.bundle:
         batch = options.batch or 1

@@ -5,13 +5,16 @@
 Seeded: the same folder gives the same list. A target or source without a face is passed over.
 """
 
+import argparse
 import csv
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from apgan_jax.errors import UserError
 from apgan_jax.face.landmarks import FaceLandmarker
 from apgan_jax.files.image_files import read_image
 from apgan_jax.networks.network import data_folder
@@ -105,6 +108,18 @@ def _frames(
     return [next(n for n in numbers if landmarker.detect(frames[n].rgb)) for numbers in shuffled]
 
 
-if __name__ == '__main__':
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the pairs as the committed file has them; returns the exit status."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args(arguments)
+    try:
+        pairs = make_pairs(data_folder())
+    except UserError as error:
+        print(f'data_prep.make_picture_pairs: {error}', file=sys.stderr)
+        return 1
     print('source\ttarget')
-    print('\n'.join(f'{source}\t{target}' for source, target in make_pairs(data_folder())))
+    print('\n'.join(f'{source}\t{target}' for source, target in pairs))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -94,7 +94,10 @@ def _check(options: argparse.Namespace) -> None:
     if not (options.protocol or options.swapped) and options.target.is_dir():
         raise UserError(f'--target {options.target}: is a folder; give one video or photo')
     if options.protocol != 'pictures' and Blend.of_options(options) != DEFAULT_BLEND:
-        raise UserError('options of blending: have no meaning here; add --protocol pictures')
+        raise UserError(
+            '--strength, --keep-colour, --whole-face, --whole-crop, --unsteady, --no-detail: have '
+            'no meaning here; add --protocol pictures, or leave them out'
+        )
     for name in _idle_options(options):
         if getattr(options, name):
             raise UserError(f'--{name.replace("_", "-")}: has no meaning here; leave it out')

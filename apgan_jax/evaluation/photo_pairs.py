@@ -145,7 +145,8 @@ def faces_of_records(pairs: EvaluationPairs) -> PairedFaces:
     ]
     numbers = range(count)
     return PairedFaces(
-        pairs.name,
+        # Not 'heldout' alone: that is a protocol, of people with several photos each.
+        f'{pairs.name} records',
         [*sources, *targets],
         [f'source {n}' for n in numbers] + [f'target {n}' for n in numbers],
         [(n, count + n) for n in numbers],

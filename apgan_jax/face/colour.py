@@ -10,6 +10,8 @@ from apgan_jax.face.skin import plain_face, skin_mask
 _LIGHT, _MOST = 0.2, 12.0
 # Of the places far from any skin, which get the nearest skin's light: a weight that is next to 0.
 _LITTLE = 0.02
+# Lightness of skin below which it is dark.
+_DARK = 30.0
 # The quantile of the target's lightness from which on what is brighter is pressed, and how much.
 _BRIGHT, _KNEE = 0.85, 0.3
 # Levels of 255 by which the channels of a grey picture may differ, for encoders' sake.
@@ -41,8 +43,15 @@ def match_skin(picture: np.ndarray, reference: np.ndarray, landmarks: np.ndarray
 
 
 def _shifted(ours: np.ndarray, theirs: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """With the other picture's medians, float32 Lab (size, size, 3)."""
-    return ours + np.median(theirs[skin], axis=0) - np.median(ours[skin], axis=0)
+    """With the other picture's medians, float32 Lab (size, size, 3).
+
+    In the dark, contrast and colours fade with the light: of a face that only the lightness was
+    taken from, blotches would be left.
+    """
+    middle, wanted = (np.median(each[skin], axis=0) for each in (ours, theirs))
+    bright = min(1.0, wanted[0] / _DARK)
+    dimmed = bright + (1 - bright) * min(1.0, wanted[0] / max(middle[0], 1e-3))
+    return np.float32(dimmed) * (ours - middle) + wanted
 
 
 def _pressed(lab: np.ndarray, theirs: np.ndarray) -> np.ndarray:

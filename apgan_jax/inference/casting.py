@@ -183,15 +183,18 @@ class Like(_Forgetful):
     Args:
       vector: of the photo's face.
       means: of the clip's people, those of the frame among them.
+
+    Attributes:
+      vector: the same.
     """
 
     def __init__(self, vector: np.ndarray, means: IdentityMeans) -> None:
-        self._vector = vector
+        self.vector = vector
         self._means = means
 
     def __call__(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
         """At most one face: the most alike of those that are alike."""
-        alike = [(float(self._means.vector(face.person) @ self._vector), face) for face in faces]
+        alike = [(float(self._means.vector(face.person) @ self.vector), face) for face in faces]
         best = max(alike, key=lambda pair: pair[0], default=(0.0, None))
         return [best[1]] if best[1] is not None and best[0] >= SAME_PERSON else []
 

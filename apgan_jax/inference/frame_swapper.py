@@ -206,7 +206,8 @@ class FrameSwapper:
         for done, faces in waiting:
             before, self._steadiers = self._steadiers, {}
             for face in faces:
-                swapped = next(crops)
+                # Before steadying, so that shades of the colours' own making do not flicker either.
+                swapped = self._coloured(face.aligned, next(crops))
                 if self._blend.steady:
                     swapped = self._steadied(face, swapped, before)
                 self._add_patch(done, face, swapped)
@@ -239,7 +240,7 @@ class FrameSwapper:
             yield from swapped[: len(part)]
 
     def _add_patch(self, done: Swapped, face: _Face, swapped: np.ndarray) -> None:
-        patch = self._patch(face.aligned, self._coloured(face.aligned, swapped))
+        patch = self._patch(face.aligned, swapped)
         picture = done.frame.rgb
         if self._check and self._check(picture, face.role.face, face.aligned.crop, patch):
             self._blur(done, face.role.face)

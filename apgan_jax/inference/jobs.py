@@ -58,9 +58,12 @@ def swap_job(
         return FrameSwapper(swapper, casting, means, blend=blend)
 
     # Before the sources are read: a wrong word is found at once.
-    select(IdentityMeans(swapper.embed))
+    selector = select(IdentityMeans(swapper.embed))
     source = load_source(paths, swapper, video_frames=video_frames)
     fingerprint = {'source': _hash(source.identity), 'face': face, **dataclasses.asdict(blend)}
+    if isinstance(selector, Like):
+        # Another photo under the same name is another person.
+        fingerprint['like'] = hashlib.sha256(selector.vector.tobytes()).hexdigest()
     return Job(swapper, begin, _face_embedder(swapper), fingerprint=fingerprint), source
 
 

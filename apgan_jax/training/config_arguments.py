@@ -17,8 +17,8 @@ from absl import flags
 from ml_collections import ConfigDict
 
 import configs
-from apgan_jax.errors import UserError
-from apgan_jax.files.tensors import first_line, flatten
+from apgan_jax.errors import UserError, first_line
+from apgan_jax.files.tensors import flatten
 from configs import default
 
 # Of a field's type: absl's parser, and what it takes.

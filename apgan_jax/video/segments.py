@@ -6,6 +6,7 @@ which says what they are segments of.
 """
 
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -137,7 +138,11 @@ class SegmentFolder:
         arrays = {name: getattr(segment, name) for name in (*_ARRAYS, 'packets')}
         notes, noted = array_tree.split(segment.notes)
         arrays |= {_NOTED + name: array for name, array in noted.items()}
-        document = {'painted_frames': segment.painted_frames, 'notes': notes}
+        document = {
+            'painted_frames': segment.painted_frames,
+            'notes': notes,
+            'checksum': _checksum(arrays),
+        }
         path = self._segment_path(len(self.segments))
         try:
             safetensors_file.write(path, arrays, document)
@@ -162,12 +167,21 @@ class SegmentFolder:
         return self._path / f'segment-{number:06d}.safetensors'
 
     def _read(self, number: int) -> Segment:
-        arrays, document = safetensors_file.read(self._segment_path(number), 'segment')
-        noted = {name: arrays.pop(name) for name in list(arrays) if name.startswith(_NOTED)}
-        notes = array_tree.join(
-            document['notes'], {name.removeprefix(_NOTED): each for name, each in noted.items()}
-        )
-        return Segment(**arrays, painted_frames=document['painted_frames'], notes=notes)
+        """A segment, as it was written.
+
+        Raises:
+          UserError: its file is damaged, or another one's.
+        """
+        path = self._segment_path(number)
+        try:
+            arrays, document = safetensors_file.read(path, 'segment')
+            if document['checksum'] != _checksum(arrays):
+                raise ValueError('checksum')
+            return _segment(arrays, document)
+        except (UserError, LookupError, TypeError, ValueError) as error:
+            raise UserError(
+                f'{path}: is damaged; remove it and those after it, or start anew, without --resume'
+            ) from error
 
     def _restore(self) -> None:
         while self._segment_path(len(self.segments)).exists():
@@ -182,7 +196,7 @@ class SegmentFolder:
         path = self._path / _JOB_NAME
         try:
             found = tensors.flatten(json.loads(path.read_text()), '.')
-        except ValueError as error:
+        except (AttributeError, OSError, ValueError) as error:
             raise UserError(f'{path}: is damaged; start anew, without --resume') from error
         wanted = tensors.flatten(self._job, '.')
         for name in sorted(found.keys() | wanted.keys()):
@@ -198,6 +212,25 @@ class SegmentFolder:
         for pattern in ('segment-*.safetensors', '.segment-*.safetensors.*', _JOB_NAME):
             for path in self._path.glob(pattern):
                 path.unlink()
+
+
+def _segment(arrays: Mapping[str, np.ndarray], document: Mapping[str, Any]) -> Segment:
+    """What `SegmentFolder.save` wrote."""
+    noted = {name: each for name, each in arrays.items() if name.startswith(_NOTED)}
+    own = {name: each for name, each in arrays.items() if name not in noted}
+    notes = array_tree.join(
+        document['notes'], {name.removeprefix(_NOTED): each for name, each in noted.items()}
+    )
+    return Segment(**own, painted_frames=document['painted_frames'], notes=notes)
+
+
+def _checksum(arrays: Mapping[str, np.ndarray]) -> int:
+    """CRC-32 of all bytes: a disk that lost power may keep a file's length and not its end."""
+    checksum = 0
+    for name in sorted(arrays):
+        checksum = zlib.crc32(name.encode(), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(arrays[name]).tobytes(), checksum)
+    return checksum
 
 
 def in_segments(frames: Iterable[Frame], seconds: float) -> Iterator[Frame]:

@@ -60,6 +60,16 @@ def test_light_from_one_side_is_taken_over(aligned):
     assert (matched - plain)[right] - (matched - plain)[left] > 1
 
 
+def test_a_dark_picture_has_no_blotches(aligned):
+    """Colours of skin in the light, taken over by a face in the dark, would be all there is."""
+    dark = np.round(aligned.crop * 0.1).astype(np.uint8)
+    matched = match_skin(aligned.crop, dark, aligned.landmarks)
+    skin = skin_mask(aligned.landmarks, SIZE)
+    spread = lab(matched)[skin][:, 1:].std(axis=0)
+    assert spread.max() < 1.5 * lab(dark)[skin][:, 1:].std(axis=0).max() + 1
+    assert matched[skin].max() < 60
+
+
 def test_points_that_coincide_leave_the_picture(aligned):
     points = np.full((478, 2), -50, np.float32)
     assert match_skin(aligned.crop, aligned.crop, points) is aligned.crop

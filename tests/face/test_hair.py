@@ -77,3 +77,16 @@ def test_it_mirrors_with_the_face(aligned):
 def test_points_that_coincide_do_no_harm(skin):
     shown = without_hair(skin, skin, np.full((points.NUM_LANDMARKS, 2), 60, np.float32))
     assert np.isfinite(shown).all()
+
+
+def test_the_soft_rim_of_painted_hair_goes_with_it(aligned, skin):
+    """A hairline that fades over ten pixels leaves no line on a bare forehead."""
+    middle, unit = eye_line(aligned.landmarks), eye_distance(aligned.landmarks)
+    bottom = round(middle[1] - 0.9 * unit)
+    painted = skin.astype(np.float32)
+    fade = np.clip((bottom + 5 - np.arange(SIZE)) / 10, 0, 1)[:, None, None]
+    painted = (painted * (1 - fade) + np.float32([50, 40, 30]) * fade).astype(np.uint8)
+    shown = without_hair(skin, painted, aligned.landmarks)[..., None]
+    pasted = skin + shown * (painted.astype(np.float32) - skin)
+    column = round(middle[0])
+    assert np.abs(pasted - skin)[: bottom + 5, column].max() < 40

@@ -184,7 +184,7 @@ def test_a_resumed_run_keeps_the_numbers(stranger, embed):
         saved = json.dumps(document)
     with FaceTracker(embed=embed) as tracker:
         tracker.restore(array_tree.join(json.loads(saved), arrays))
-        *_, (_, faces) = tracker.track(clip([both] * 6, start=500))
+        *_, (_, faces) = tracker.track(clip([empty()] * 45 + [both] * 8, start=6))
         assert sorted(tracker.people) == [0, 1]
         np.testing.assert_allclose(np.linalg.norm(tracker.people[0]), 1, rtol=1e-6)
     assert {face.person: middle(face)[0] > 600 for face in faces} == {0: True, 1: False}

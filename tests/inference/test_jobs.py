@@ -56,6 +56,16 @@ def test_the_same_choice_is_the_same_job_and_another_one_is_not(swapper):
         assert fingerprint(**change) != same, change
 
 
+def test_another_photo_under_the_same_name_is_another_job(swapper, tmp_path):
+    def fingerprint(photo):
+        write_photos(tmp_path, {'who.png': photo})
+        return swap_job(swapper, [SHIPPED_IDENTITY], face=f'like:{tmp_path}/who.png')[0].fingerprint
+
+    before = fingerprint(head())
+    assert fingerprint(head()) == before
+    assert fingerprint(brighter(head(), 0.7)) != before
+
+
 def test_a_wrong_word_is_found_before_the_sources_are_read(swapper, tmp_path):
     with pytest.raises(UserError, match='--face nose: must be one of'):
         swap_job(swapper, [tmp_path / 'none.png'], face='nose')

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
+from apgan_jax.files import safetensors_file
 from apgan_jax.video.encoding import Encoding
 from apgan_jax.video.reader import Frame, VideoReader
 from apgan_jax.video.segments import decoding_times, in_segments
@@ -143,6 +144,60 @@ def test_a_broken_segment_is_made_again_or_named(tmp_path, clip):
     segments[1].unlink()
     first, stats = resume(clip, output)
     assert (0 < first < 20) and stats.frames == len(PTS)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def zero_the_end(path):
+    """As a power cut can leave a file: of its length, without its last pages."""
+    data = path.read_bytes()
+    path.write_bytes(data[:-2000] + bytes(2000))
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[-len(data) // 3] ^= 1
+    path.write_bytes(data)
+
+
+def forget_the_notes(path):
+    tensors, document = safetensors_file.read(path, 'segment')
+    del document['notes']
+    safetensors_file.write(path, tensors, document)
+
+
+def lose_an_array(path):
+    tensors, document = safetensors_file.read(path, 'segment')
+    del tensors['size']
+    safetensors_file.write(path, tensors, document)
+
+
+def empty(path):
+    path.write_bytes(b'')
+
+
+@pytest.mark.parametrize(
+    'damage', [truncate, zero_the_end, flip_a_bit, forget_the_notes, lose_an_array, empty]
+)
+def test_a_damaged_segment_is_named_before_any_work(tmp_path, clip, damage):
+    output = tmp_path / 'output.mp4'
+    begin(clip, output)
+    damage(tmp_path / 'output.mp4.parts' / 'segment-000000.safetensors')
+    with VideoReader(clip) as reader, pytest.raises(UserError, match='is damaged; ') as caught:
+        VideoWriter(output, reader, resume=True, **OPTIONS)
+    assert 'segment-000000.safetensors' in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('text', ['', '[]', 'null', '{"half":'])
+def test_a_damaged_job_is_named(tmp_path, clip, text):
+    output = tmp_path / 'output.mp4'
+    begin(clip, output)
+    (tmp_path / 'output.mp4.parts' / 'job.json').write_text(text)
+    with VideoReader(clip) as reader, pytest.raises(UserError, match=r'job\.json: is damaged'):
+        VideoWriter(output, reader, resume=True, **OPTIONS)
 
 
 def begin(clip, output, **options):
