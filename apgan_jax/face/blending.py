@@ -192,18 +192,19 @@ def blend(
     picture_from_part = compose(picture_from_target, _shift(left, top))
     # Outside the picture the mask is 0, its border value.
     weight = _warp(mask, picture_from_part, shape, cv2.BORDER_CONSTANT)
-    covers = weight
+    kept = 1 - weight
     if detail is not None:
-        covers = weight * (1 - _warp(detail, picture_from_part, shape, cv2.BORDER_REPLICATE))
+        kept += weight * _warp(detail, picture_from_part, shape, cv2.BORDER_REPLICATE)
     for target, picture in zip(targets, pictures, strict=True):
         part = target[top:bottom, left:right]
         new = _warp(picture, picture_from_part, shape, cv2.BORDER_REPLICATE)
-        both = [each if new.ndim == 2 else each[..., None] for each in (weight, covers)]
-        new *= both[0]
-        new += part * (1 - both[1])
-        # Detail can go beyond black and white.
-        np.clip(np.rint(new, out=new), 0, highest, out=new)
-        part[:] = new
+        shares = [each if new.ndim == 2 else cv2.merge([each] * 3) for each in (weight, kept)]
+        both = [
+            cv2.multiply(a, b, dtype=cv2.CV_32F) for a, b in zip((new, part), shares, strict=True)
+        ]
+        # Rounds, and keeps what detail has brought beyond black and white within them.
+        depth = cv2.CV_8U if part.dtype == np.uint8 else cv2.CV_16U
+        part[:] = np.minimum(cv2.add(*both, dtype=depth), highest)
 
 
 def _warp(

@@ -15,7 +15,7 @@ _DARK = 30.0
 # The quantile of the target's lightness from which on what is brighter is pressed, and how much.
 _BRIGHT, _KNEE = 0.85, 0.3
 # Levels of 255 by which the channels of a grey picture may differ, for encoders' sake.
-_GREY = 6.0
+_GREY = 6
 
 
 def match_skin(picture: np.ndarray, reference: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -51,29 +51,38 @@ def _shifted(ours: np.ndarray, theirs: np.ndarray, skin: np.ndarray) -> np.ndarr
     middle, wanted = (np.median(each[skin], axis=0) for each in (ours, theirs))
     bright = min(1.0, wanted[0] / _DARK)
     dimmed = bright + (1 - bright) * min(1.0, wanted[0] / max(middle[0], 1e-3))
-    return np.float32(dimmed) * (ours - middle) + wanted
+    return (np.float32(dimmed) * (ours - middle.astype(np.float32))) + wanted.astype(np.float32)
 
 
 def _pressed(lab: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """With darker highlights: those of dark skin would burn out on a light one."""
     bright = np.quantile(theirs[:, 0], _BRIGHT)
     above = np.maximum(lab[..., :1] - np.float32(bright), 0)
-    return lab - np.array([1 - _KNEE, 0, 0], np.float32) * above
+    return np.concatenate([lab[..., :1] - np.float32(1 - _KNEE) * above, lab[..., 1:]], axis=-1)
 
 
 def _difference_of_light(ours: np.ndarray, theirs: np.ndarray, face: np.ndarray) -> np.ndarray:
     """What the target is lighter or redder, as far as it is coarse and small."""
-    difference = theirs - ours
-    alike = np.exp(-np.sum((difference / _MOST) ** 2, axis=-1)) * face
-    spread = _LIGHT * len(ours)
-    weight = cv2.GaussianBlur(alike, (0, 0), spread) + _LITTLE
-    return cv2.GaussianBlur(alike[..., None] * difference, (0, 0), spread) / weight[..., None]
+    difference = cv2.subtract(theirs, ours, dtype=cv2.CV_32F)
+    squares = cv2.transform(cv2.multiply(difference, difference), np.full((1, 3), -1 / _MOST**2))
+    alike = cv2.exp(squares) * face
+    # What is so coarse has room in a quarter of the size.
+    small = (len(ours) // 4, len(ours) // 4)
+    sums, weights = (
+        cv2.GaussianBlur(
+            cv2.resize(each, small, interpolation=cv2.INTER_AREA), (0, 0), _LIGHT * small[0]
+        )
+        for each in (alike[..., None] * difference, alike)
+    )
+    light = sums / (weights + _LITTLE)[..., None]
+    return cv2.resize(light, ours.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def is_grey(picture: np.ndarray) -> bool:
     """Whether a picture, RGB uint8 (h, w, 3), has no colours."""
-    spread = picture.max(axis=-1).astype(np.float32) - picture.min(axis=-1)
-    return float(np.percentile(spread, 99)) <= _GREY
+    red, green, blue = cv2.split(picture)
+    highest, lowest = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
+    return bool(np.count_nonzero(cv2.subtract(highest, lowest) > _GREY) <= 0.01 * red.size)
 
 
 def without_colour(picture: np.ndarray) -> np.ndarray:

@@ -29,19 +29,18 @@ def agreement(target: np.ndarray, generated: np.ndarray) -> np.ndarray:
     """
     size = len(target)
     flat = (_FLAT * 128 / size) ** 2
-    ours, theirs = _gradient(generated), _gradient(target)
-    product = 2 * np.sum(ours * theirs, axis=-1)
-    squares = np.sum(ours**2 + theirs**2, axis=-1)
+    (x, y), (their_x, their_y) = _gradient(generated), _gradient(target)
+    product = 2 * (x * their_x + y * their_y)
+    squares = x * x + y * y + their_x * their_x + their_y * their_y
     product, squares = (
         cv2.GaussianBlur(each, (0, 0), _PLACE * size) + flat for each in (product, squares)
     )
     return np.clip(product / squares, 0, 1)
 
 
-def _gradient(picture: np.ndarray) -> np.ndarray:
-    """Of luma, levels of 255 a pixel, float32 (size, size, 2)."""
+def _gradient(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of luma, levels of 255 a pixel, float32 (size, size): to the right, and down."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     luma = cv2.GaussianBlur(grey, (0, 0), _NOISE * len(picture))
-    return np.stack(
-        [cv2.Sobel(luma, cv2.CV_32F, *axes, scale=1 / 8) for axes in ((1, 0), (0, 1))], axis=-1
-    )
+    right = cv2.Sobel(luma, cv2.CV_32F, 1, 0, scale=1 / 8)
+    return right, cv2.Sobel(luma, cv2.CV_32F, 0, 1, scale=1 / 8)

@@ -39,9 +39,13 @@ def without_hair(target: np.ndarray, generated: np.ndarray, landmarks: np.ndarra
     difference = cv2.subtract(generated, target, dtype=cv2.CV_32F)
     difference = cv2.GaussianBlur(difference, (0, 0), _DETAIL * size)
     difference -= np.median(difference[_face(landmarks, size)], axis=0)
-    is_hair = _ramp(_evidence(np.abs(difference).mean(axis=-1)), *_DIFFERENCE)
+    is_hair = _ramp(_evidence(_mean_of_channels(np.abs(difference))), *_DIFFERENCE)
     soft = cv2.GaussianBlur(is_hair, (0, 0), _EDGE * size)
     return 1 - soft * _forehead_and_temples(landmarks, size)
+
+
+def _mean_of_channels(picture: np.ndarray) -> np.ndarray:
+    return cv2.transform(picture, np.full((1, 3), 1 / 3))
 
 
 def _evidence(difference: np.ndarray) -> np.ndarray:
@@ -62,8 +66,8 @@ def _forehead_and_temples(landmarks: np.ndarray, size: int) -> np.ndarray:
     if across[0] < 0:
         across = -across
     squared_distance = max(float(across @ across), 1e-6)
-    y, x = np.mgrid[:size, :size].astype(np.float32)
-    x, y = x - (left[0] + right[0]) / 2, y - (left[1] + right[1]) / 2
+    x = np.arange(size, dtype=np.float32)[None] - (left[0] + right[0]) / 2
+    y = np.arange(size, dtype=np.float32)[:, None] - (left[1] + right[1]) / 2
     above = (x * across[1] - y * across[0]) / squared_distance
     beside = np.abs(x * across[0] + y * across[1]) / squared_distance
     temples = _ramp(beside, *_TEMPLE_SIDE) * _ramp(above, *_TEMPLE_HEIGHT)
