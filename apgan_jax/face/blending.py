@@ -198,13 +198,12 @@ def blend(
     for target, picture in zip(targets, pictures, strict=True):
         part = target[top:bottom, left:right]
         new = _warp(picture, picture_from_part, shape, cv2.BORDER_REPLICATE)
-        shares = [each if new.ndim == 2 else cv2.merge([each] * 3) for each in (weight, kept)]
-        both = [
-            cv2.multiply(a, b, dtype=cv2.CV_32F) for a, b in zip((new, part), shares, strict=True)
-        ]
+        share, rest = (w if new.ndim == 2 else cv2.merge([w] * 3) for w in (weight, kept))
+        ours = cv2.multiply(new, share, dtype=cv2.CV_32F)
+        theirs = cv2.multiply(part, rest, dtype=cv2.CV_32F)
         # Rounds, and keeps what detail has brought beyond black and white within them.
         depth = cv2.CV_8U if part.dtype == np.uint8 else cv2.CV_16U
-        part[:] = np.minimum(cv2.add(*both, dtype=depth), highest)
+        part[:] = np.minimum(cv2.add(ours, theirs, dtype=depth), highest)
 
 
 def _warp(
