@@ -6,6 +6,7 @@ current folder alone, and answer an unknown field with a traceback.
 
 import ast
 import difflib
+import inspect
 import re
 import runpy
 import traceback
@@ -69,7 +70,10 @@ def load_config(name: str) -> ConfigDict:
     """
     path, colon, argument = find_config(name).partition(':')
     try:
-        config = runpy.run_path(path)['get_config'](*([argument] if colon else []))
+        get_config = runpy.run_path(path)['get_config']
+        if colon and not inspect.signature(get_config).parameters:
+            raise UserError(f'--config={name}: {path} takes no argument; leave :{argument} out')
+        config = get_config(*([argument] if colon else []))
         names = set(_leaves(config))
     except UserError:
         raise

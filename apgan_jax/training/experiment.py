@@ -5,6 +5,7 @@ fields, and what a checkpoint keeps of its config, a dict, becomes one here agai
 """
 
 import dataclasses
+import math
 import operator
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,12 +79,30 @@ def check_numbers(config: ConfigDict) -> None:
             raise UserError(
                 f'config.{name}={value}: must be {rule}; configs/default.py explains it'
             )
+    for name, value in config.loss.items():
+        if isinstance(value, int | float) and not math.isfinite(value):
+            raise UserError(f'config.loss.{name}={value}: must be a finite number')
     scales, most_scales = config.discriminator.num_scales, config.size.bit_length()
     if scales > most_scales:
         raise UserError(
             f'config.discriminator.num_scales={scales}: must be {most_scales} or less for pictures '
             f'of config.size={config.size}, which each scale halves'
         )
+
+
+def resolution_warnings(config: ConfigDict) -> list[str]:
+    """What is said of stages that the generator does not have and blocks are asked for at."""
+    generator = config.generator
+    stages = [config.size >> halvings for halvings in range(len(generator.widths))]
+    lines = []
+    for name in ('id_resolutions', 'pe_resolutions', 'skip_resolutions'):
+        absent = [size for size in generator[name] if size not in stages]
+        if absent:
+            lines.append(
+                f'config.generator.{name}: {", ".join(map(str, absent))} px is no stage of this '
+                f'generator, which has {", ".join(map(str, stages))} px; nothing is made there'
+            )
+    return lines
 
 
 def build_model(config: ConfigDict) -> TrainingModel:

@@ -57,7 +57,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     experiment.check_numbers(config)
     dataset = open_fitting_dataset(config)
     batches = open_batches(config, dataset)
-    _warn_of_pairing(config, dataset)
+    _warn(config, dataset)
     mesh = sharding.create_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     model = experiment.build_model(config)
     inputs = _inputs(dataset, model)
@@ -277,9 +277,11 @@ def _warm_started(
     return state
 
 
-def _warn_of_pairing(config: ConfigDict, dataset: RecordDataset) -> None:
+def _warn(config: ConfigDict, dataset: RecordDataset) -> None:
+    """Says what of the data or the config does not do what it seems to."""
     if jax.process_index() == 0:
-        for line in pairing_warnings(dataset, config.batch_size):
+        pairing = pairing_warnings(dataset, config.batch_size)
+        for line in (*experiment.resolution_warnings(config), *pairing):
             print(f'WARNING {line}', file=sys.stderr, flush=True)
 
 

@@ -155,3 +155,8 @@ def test_a_group_of_fields_has_no_value():
     assert 'a group of fields; set one of them: config.mesh.data, config.mesh.fsdp' in refused(
         '--config=tiny', '--config.mesh=3'
     )
+
+
+def test_an_argument_for_a_config_that_takes_none_is_refused():
+    with pytest.raises(UserError, match=r'tiny\.py takes no argument; leave :zzz out'):
+        load_config('configs/tiny.py:zzz')

@@ -50,3 +50,23 @@ def test_what_is_exported_is_float32_and_may_be_from_before_a_field():
     parts = experiment.exported_parts(fields)
     assert parts.generator == experiment.build_generator(tiny.get_config())
     assert (parts.identity_encoder.kind, parts.batch_size) == ('mobilefacenet', 8)
+
+
+def test_stages_that_the_generator_does_not_have_are_named():
+    assert experiment.resolution_warnings(tiny.get_config()) == []
+    config = tiny.get_config()
+    config.generator.widths = (8, 16)
+    id_line, pe_line, skip_line = (*experiment.resolution_warnings(config), '', '')[:3]
+    assert id_line == (
+        'config.generator.id_resolutions: 4, 8, 16 px is no stage of this generator, which has '
+        '64, 32 px; nothing is made there'
+    )
+    assert pe_line.startswith('config.generator.skip_resolutions: 4, 8, 16 px') and not skip_line
+
+
+@pytest.mark.parametrize('value', [float('inf'), float('-inf'), float('nan')])
+def test_weights_of_losses_are_finite(value):
+    config = tiny.get_config()
+    config.loss.identity_weight = value
+    with pytest.raises(UserError, match=r'config\.loss\.identity_weight=\S+: must be a finite'):
+        experiment.check_numbers(config)
