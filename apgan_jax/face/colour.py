@@ -38,8 +38,9 @@ def match_skin(picture: np.ndarray, reference: np.ndarray, landmarks: np.ndarray
     if not skin.any():
         return picture
     ours, theirs = _to_lab(picture), _to_lab(reference)
-    ours = _pressed(_shifted(ours, theirs, skin), theirs[face])
-    return _to_rgb(_shifted(ours + _difference_of_light(ours, theirs, face), theirs, skin))
+    ours = _pressed(_shifted(ours, theirs, skin), theirs[..., 0][face])
+    ours += _difference_of_light(ours, theirs, face)
+    return _to_rgb(_shifted(ours, theirs, skin))
 
 
 def _shifted(ours: np.ndarray, theirs: np.ndarray, skin: np.ndarray) -> np.ndarray:
@@ -51,14 +52,16 @@ def _shifted(ours: np.ndarray, theirs: np.ndarray, skin: np.ndarray) -> np.ndarr
     middle, wanted = (np.median(each[skin], axis=0) for each in (ours, theirs))
     bright = min(1.0, wanted[0] / _DARK)
     dimmed = bright + (1 - bright) * min(1.0, wanted[0] / max(middle[0], 1e-3))
-    return (np.float32(dimmed) * (ours - middle.astype(np.float32))) + wanted.astype(np.float32)
+    offsets = (wanted - dimmed * middle)[:, None]
+    return cv2.transform(ours, np.concatenate([dimmed * np.eye(3), offsets], axis=1))
 
 
-def _pressed(lab: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """With darker highlights: those of dark skin would burn out on a light one."""
-    bright = np.quantile(theirs[:, 0], _BRIGHT)
-    above = np.maximum(lab[..., :1] - np.float32(bright), 0)
-    return np.concatenate([lab[..., :1] - np.float32(1 - _KNEE) * above, lab[..., 1:]], axis=-1)
+def _pressed(lab: np.ndarray, their_lightness: np.ndarray) -> np.ndarray:
+    """With darker highlights, in place: those of dark skin would burn out on a light one."""
+    bright = np.float32(np.quantile(their_lightness, _BRIGHT))
+    lightness = lab[..., 0]
+    np.minimum(lightness, bright + np.float32(_KNEE) * (lightness - bright), out=lightness)
+    return lab
 
 
 def _difference_of_light(ours: np.ndarray, theirs: np.ndarray, face: np.ndarray) -> np.ndarray:
