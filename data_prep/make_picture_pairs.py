@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.evaluation.pasted import FRAMES_BEFORE
 from apgan_jax.face.landmarks import FaceLandmarker
 from apgan_jax.files.image_files import read_image
 from apgan_jax.networks.network import data_folder
@@ -36,8 +37,8 @@ _CLIPS = (
     'grid_bbaf2n.mpg',
     'grid_swiz3n.mpg',
 )
-# So many frames before a target are swapped too; of a long clip only the beginning is read.
-_FRAMES_BEFORE, _FRAMES_READ = 11, 200
+# Of a long clip only the beginning is read.
+_FRAMES_READ = 200
 
 
 def make_pairs(data: Path) -> list[tuple[str, str]]:
@@ -103,7 +104,7 @@ def _frames(
     with VideoReader(path) as reader:
         frames = list(itertools.islice(reader.frames(), _FRAMES_READ))
     # One of each part, for neighbours look alike.
-    parts = np.array_split(np.arange(_FRAMES_BEFORE, len(frames)), count)
+    parts = np.array_split(np.arange(FRAMES_BEFORE, len(frames)), count)
     shuffled = [map(int, rng.permutation(part)) for part in parts]
     return [next(n for n in numbers if landmarker.detect(frames[n].rgb)) for numbers in shuffled]
 
