@@ -185,7 +185,7 @@ def blend(
       highest: value of the targets.
     """
     height, width = targets[0].shape[:2]
-    left, top, right, bottom = _rectangle(picture_from_target, mask.shape, (height, width))
+    left, top, right, bottom = _rectangle(picture_from_target, mask, (height, width))
     if right <= left or bottom <= top:
         return
     shape = (right - left, bottom - top)
@@ -230,11 +230,15 @@ def _reduced(picture: np.ndarray, picture_from_part: np.ndarray) -> tuple[np.nda
 
 
 def _rectangle(
-    picture_from_target: np.ndarray, picture_shape: tuple[int, ...], shape: tuple[int, int]
+    picture_from_target: np.ndarray, mask: np.ndarray, shape: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of the target that holds the whole picture, clipped to it."""
-    height, width = picture_shape[:2]
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
+    """(left, top, right, bottom) of the target that holds all that the mask shows, clipped to it."""
+    x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
+    # A pixel is spread over its neighbours when the mask is sampled, or first reduced.
+    spread = 2 * max(1, int(scale_of(picture_from_target) + 0.01))
+    first, last = np.array([x, y]) - spread, np.array([x + width, y + height]) + spread
+    first, last = np.maximum(first, 0), np.minimum(last, mask.shape[::-1])
+    corners = np.array([first, (last[0], first[1]), last, (first[0], last[1])]) - 0.5
     points = transform_points(invert(picture_from_target), corners)
     left, top = np.floor(points.min(axis=0)).astype(int)
     right, bottom = np.ceil(points.max(axis=0)).astype(int) + 1

@@ -38,7 +38,9 @@ def without_hair(target: np.ndarray, generated: np.ndarray, landmarks: np.ndarra
     size = target.shape[0]
     difference = cv2.subtract(generated, target, dtype=cv2.CV_32F)
     difference = cv2.GaussianBlur(difference, (0, 0), _DETAIL * size)
-    difference -= np.median(difference[_face(landmarks, size)], axis=0)
+    # Half the size tells the skins' as well, in a quarter of the time.
+    small = cv2.resize(difference, (size // 2, size // 2), interpolation=cv2.INTER_AREA)
+    difference -= np.median(small[_face(landmarks / 2 - 0.25, size // 2)], axis=0)
     is_hair = _ramp(_evidence(_mean_of_channels(np.abs(difference))), *_DIFFERENCE)
     soft = cv2.GaussianBlur(is_hair, (0, 0), _EDGE * size)
     return 1 - soft * _forehead_and_temples(landmarks, size)

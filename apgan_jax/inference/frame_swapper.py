@@ -21,6 +21,7 @@ from apgan_jax.inference.anonymity import LikenessCheck, blurred_patch
 from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.casting import Casting, Role
 from apgan_jax.inference.identity_means import IdentityMeans, extrapolate
+from apgan_jax.inference.prefetch import prefetch
 from apgan_jax.inference.steadying import FaceSteadier
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
@@ -86,9 +87,24 @@ class _Face(NamedTuple):
     identity: IdentityEmbedding
 
 
+class _Moved(NamedTuple):
+    """An identity and what it was extrapolated from."""
+
+    source: IdentityEmbedding
+    own: IdentityEmbedding
+    identity: IdentityEmbedding
+
+
 class _Work(NamedTuple):
     done: Swapped
     faces: list[_Face]
+
+
+class _Generated(NamedTuple):
+    """Frames, and the generated crops of all their faces, in order."""
+
+    works: Sequence[_Work]
+    crops: Sequence[np.ndarray]
 
 
 class FrameSwapper:
@@ -122,12 +138,12 @@ class FrameSwapper:
         self._blend = blend
         self._check = check
         self._steadiers: dict[tuple[int, int], FaceSteadier] = {}
+        self._moved: dict[tuple[int, int], _Moved] = {}
 
     def state(self) -> dict[str, Any]:
-        """See `Remembering`; to be taken between two frames that `run` yields.
+        """See `Remembering`: that of the last frame that `run` was given, once it is yielded.
 
-        It is that of the last frame yielded if that one was the last of a batch: of the last
-        frame that `run` was given, for instance.
+        Before that, `run` has looked at later frames than the one it yielded last.
         """
         return {
             'means': self._means.state(),
@@ -151,15 +167,26 @@ class FrameSwapper:
             steadier.restore(each['steadier'])
 
     def run(self, tracked: Iterable[tuple[F, Sequence[TrackedFace]]]) -> Iterator[Swapped[F]]:
-        """Yields every frame, in order, with its patches; at most a batch of frames late."""
+        """Yields every frame, in order, with its patches; at most three batches of frames late."""
+        generated: Iterable[_Generated] = map(self._generate, self._batches(tracked))
+        # The check asks for means that preparing later frames changes: one after the other.
+        if self._check is None:
+            generated = prefetch(generated, ahead=1)
+        for batch in generated:
+            yield from self._finish(batch)
+
+    def _batches(
+        self, tracked: Iterable[tuple[F, Sequence[TrackedFace]]]
+    ) -> Iterator[Sequence[_Work]]:
         waiting: list[_Work] = []
         for frame, faces in tracked:
             waiting.append(self._prepare(frame, faces))
             num_faces = sum(len(work.faces) for work in waiting)
             if num_faces >= self._batch_size or len(waiting) >= self._batch_size:
-                yield from self._finish(waiting)
+                yield waiting
                 waiting = []
-        yield from self._finish(waiting)
+        if waiting:
+            yield waiting
 
     def _prepare(self, frame: F, faces: Sequence[TrackedFace]) -> _Work:
         counts = FaceCounts(
@@ -198,12 +225,18 @@ class FrameSwapper:
         """What the generator is given."""
         if self._blend.strength == 1:
             return role.identity
-        own = self._means.embedding(role.face.person)
-        return extrapolate(role.identity, own, self._blend.strength)
+        source, own = role.identity, self._means.embedding(role.face.person)
+        key = role.face.person, role.number
+        known = self._moved.get(key)
+        # A person's mean changes every few frames only.
+        if known is None or known.source is not source or known.own is not own:
+            known = _Moved(source, own, extrapolate(source, own, self._blend.strength))
+            self._moved[key] = known
+        return known.identity
 
-    def _finish(self, waiting: Sequence[_Work]) -> Iterator[Swapped[F]]:
-        crops = self._generate([face for work in waiting for face in work.faces])
-        for done, faces in waiting:
+    def _finish(self, batch: _Generated) -> Iterator[Swapped[F]]:
+        crops = iter(batch.crops)
+        for done, faces in batch.works:
             before, self._steadiers = self._steadiers, {}
             for face in faces:
                 # Before steadying, so that shades of the colours' own making do not flicker either.
@@ -222,9 +255,9 @@ class FrameSwapper:
         self._steadiers[key] = steadier
         return steadier(face.aligned.crop, swapped)
 
-    def _generate(self, faces: Sequence[_Face]) -> Iterator[np.ndarray]:
-        """The generated crops, in order."""
-        size = self._batch_size
+    def _generate(self, works: Sequence[_Work]) -> _Generated:
+        faces = [face for work in works for face in work.faces]
+        size, crops = self._batch_size, []
         for start in range(0, len(faces), size):
             part = faces[start : start + size]
             # Filled up, so that one program serves every batch.
@@ -237,7 +270,8 @@ class FrameSwapper:
                     *[face.identity for face in filled],
                 ),
             )
-            yield from swapped[: len(part)]
+            crops += list(swapped[: len(part)])
+        return _Generated(works, crops)
 
     def _add_patch(self, done: Swapped, face: _Face, swapped: np.ndarray) -> None:
         patch = self._patch(face.aligned, swapped)

@@ -27,6 +27,8 @@ class IdentityMeans:
         self._seen: dict[int, int] = {}
         self._sums: dict[int, IdentityEmbedding] = {}
         self._counts: dict[int, int] = {}
+        # Made from the above when they are asked for.
+        self._embeddings: dict[int, IdentityEmbedding] = {}
 
     def observe(self, person: int, crop: np.ndarray) -> None:
         """Takes note of somebody in the next frame.
@@ -46,6 +48,7 @@ class IdentityMeans:
             embedding = jax.tree.map(np.add, self._sums[person], embedding)
         self._sums[person] = embedding
         self._counts[person] = self._counts.get(person, 0) + 1
+        self._embeddings.pop(person, None)
 
     def vector(self, person: int) -> np.ndarray:
         """Unit vector (d,) of somebody who was observed."""
@@ -53,7 +56,15 @@ class IdentityMeans:
         return total / max(float(np.linalg.norm(total)), 1e-6)
 
     def embedding(self, person: int) -> IdentityEmbedding:
-        """Of somebody who was observed, leading axis 1; the vector at unit length."""
+        """Of somebody who was observed, leading axis 1; the vector at unit length.
+
+        Until the mean changes it is the same object.
+        """
+        if person not in self._embeddings:
+            self._embeddings[person] = self._mean(person)
+        return self._embeddings[person]
+
+    def _mean(self, person: int) -> IdentityEmbedding:
         count = self._counts[person]
         features = {stage: each / count for stage, each in self._sums[person].features.items()}
         # NumPy's arrays serve as well, and cost no dispatch for every face.
@@ -74,6 +85,7 @@ class IdentityMeans:
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Remembering`."""
+        self._embeddings = {}
         people = {int(person): each for person, each in state.items()}
         self._seen = {person: each['seen'] for person, each in people.items()}
         self._counts = {person: each['count'] for person, each in people.items()}

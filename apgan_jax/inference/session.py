@@ -79,7 +79,7 @@ class Session:
         Yields:
           What is to be done to a frame and, if it ends a segment, the state after it.
         """
-        tracked = prefetch(self._track(prefetch(frames, ahead=4)), ahead=4)
+        tracked = prefetch(self._track(prefetch(frames, ahead=4)), ahead=8)
         return prefetch(self._swap(tracked), ahead=8)
 
     def _track(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackedFace]]]:

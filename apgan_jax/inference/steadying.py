@@ -72,8 +72,8 @@ class FaceSteadier:
             return coarse
         flow = self._flow(target, self._target)
         unexplained = target - warp(self._target.astype(np.float32), flow)
-        light = _blurred(unexplained, _LIGHT)
-        distance = np.abs(unexplained - light).mean(axis=-1)
+        light = _coarse(unexplained, _LIGHT)
+        distance = cv2.transform(cv2.absdiff(unexplained, light), np.full((1, 3), 1 / 3))
         belief = np.exp(-_spread(distance, _DOUBT) / _TOLERANCE)[..., None]
         if belief.mean() < _MIN_BELIEF:
             return coarse
@@ -83,6 +83,12 @@ class FaceSteadier:
 
 def _blurred(picture: np.ndarray, part_of_size: float) -> np.ndarray:
     return cv2.GaussianBlur(picture, (0, 0), part_of_size * picture.shape[0])
+
+
+def _coarse(picture: np.ndarray, part_of_size: float) -> np.ndarray:
+    """`_blurred` so much that a quarter of the size has room for it, at a sixth of the time."""
+    small = cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    return cv2.resize(_blurred(small, part_of_size), picture.shape[1::-1])
 
 
 def _spread(values: np.ndarray, part_of_size: float) -> np.ndarray:

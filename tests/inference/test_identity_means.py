@@ -47,6 +47,20 @@ def test_a_state_does_not_change_with_what_comes_later(seen):
     np.testing.assert_array_equal(state['0']['vector'], before)
 
 
+def test_an_embedding_is_made_anew_when_the_mean_changes(seen):
+    embedding = seen.embedding(0)
+    seen.observe(0, crop_of(6))  # The sixth: every third counts.
+    assert seen.embedding(0) is embedding
+    seen.observe(0, crop_of(7))
+    assert not np.array_equal(seen.embedding(0).vector, embedding.vector)
+    before = seen.state()
+    other = IdentityMeans(embed_by_colour, every=3)
+    other.observe(0, crop_of(1))
+    other.embedding(0)
+    other.restore(before)
+    np.testing.assert_array_equal(other.embedding(0).vector, seen.embedding(0).vector)
+
+
 def embedding(number, feature):
     return IdentityEmbedding(VECTORS[number][None], {'7': np.float32([[feature]])})
 
