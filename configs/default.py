@@ -78,6 +78,49 @@ def get_config() -> ConfigDict:
     config.loss.landmark_weight = 0.0
     # A file that data_prep.train_landmark_reader wrote; '': the shipped one.
     config.loss.landmark_reader_path = ''
+    # Of these no term is the paper's. What the landmarks of lids, irises and lips count, others 1.
+    config.loss.eyes_and_lips_weight = 1.0
+    # Cosine at which the identity term ends; 1: nowhere, eq. 6.
+    config.loss.identity_margin = 1.0
+    # Rows above and columns at each side, of ArcFace's 112, that the identity term does not see.
+    config.loss.identity_view = (0, 0)
+    # Of the mean squared error where a real photo of what is asked for exists: pairs of one photo,
+    # of one person, and reversed ones.
+    config.loss.truth_weight = 0.0
+    # How much more eyes, nose bridge and mouth count in it.
+    config.loss.feature_weight = 0.0
+    # Of the generator's mask from the face's outline, less what is before the face.
+    config.loss.mask_weight = 0.0
+    # Of the mask itself: what is covered must earn it.
+    config.loss.mask_cost_weight = 0.0
+    # Of the difference between two frames of one photo, a few pixels apart.
+    config.loss.shift_weight = 0.0
+
+    # What changes on the way: ((step, value), …), linear between, constant before and after; ():
+    # what the field of that name says.
+    config.course = ConfigDict()
+    # Of the adversarial term.
+    config.course.adversarial_weight = ()
+    # Of the identity term.
+    config.course.identity_weight = ()
+    # Of the reconstruction term.
+    config.course.reconstruction_weight = ()
+    # Of the occlusion term.
+    config.course.occlusion_weight = ()
+    # Of the style term.
+    config.course.style_weight = ()
+    # Of the landmark term, which `loss.landmark_weight` must ask for.
+    config.course.landmark_weight = ()
+    # Of the truth term.
+    config.course.truth_weight = ()
+    # Of the mask term.
+    config.course.mask_weight = ()
+    # Of the mask's cost.
+    config.course.mask_cost_weight = ()
+    # Instead of the constant part; warm-up and decay are factors of it.
+    config.course.generator_learning_rate = ()
+    # The same of the discriminator.
+    config.course.discriminator_learning_rate = ()
 
     # Adam for both networks.
     config.optimizer = ConfigDict()
@@ -103,6 +146,16 @@ def get_config() -> ConfigDict:
     # Part of the pairs whose source is another photo of the same person; the others show different
     # people, as far as there are labels.
     config.data.same_identity_share = 0.0
+    # Not the paper's: part of the pairs whose target was swapped to somebody else before, by
+    # `python -m data_prep.reverse`; the source is another photo of its person, the truth the photo.
+    config.data.reverse_share = 0.0
+    # Their data set.
+    config.data.reverse_dir = ''
+    # Part of the targets that are drawn from heads turned by 25 degrees and more, beside those that
+    # come by chance.
+    config.data.turned_share = 0.0
+    # Part of the targets that something is painted on, which the swapped picture must show.
+    config.data.occluder_share = 0.0
     # Whether source and target are mirrored at random, each for itself.
     config.data.mirror = True
     # How far a source is changed at most, to both sides; 0: not at all.

@@ -1,12 +1,16 @@
 """Training batches by Grain: pairs of records, uint8, without TensorFlow.
 
 A batch is a dict of NumPy arrays: uint8 (n, size, size, 3) `source`, `target` and `boundary_map`
-(of the target), bool (n,) `same_image`.
+(of the target), bool (n,) `same_image`. With `PairOptions.truths`, beside them uint8 (n, size, size,
+3) `truth`, what the swapped picture should be where bool (n,) `has_truth`, and uint8 (n, size, size)
+`mask`, how far the generator's own mask should be open, of 255. With `PairOptions.most_shift`, int32
+(n, 2) `offsets`, by how many pixels the target is moved down and to the right in another frame of it.
 
 A pair is numbered: the number and the seed decide all of it. Processes share the numbers out, so
 pairs are the same however many processes there are, and an iterator's state is one number.
 """
 
+import contextlib
 import dataclasses
 import functools
 import sys
@@ -24,6 +28,10 @@ from apgan_jax.data.records import FaceRecord, RecordDataset, show_different_peo
 from apgan_jax.data.tfrecord import CorruptRecordError
 from apgan_jax.errors import UserError
 from apgan_jax.face import boundary
+from apgan_jax.face.alignment import inside_photo
+from apgan_jax.face.blending import outline_mask
+from apgan_jax.face.occluders import paint_occluder
+from apgan_jax.face.quality import looks_turned
 
 Batch = dict[str, np.ndarray]
 T = TypeVar('T')
@@ -46,20 +54,37 @@ class PairOptions:
         same photo.
       source_jitter: of the source's picture. A pair of one photo stays one: what eq. 7 asks for is
         the target, which is still right, and less can be copied.
+      reverse_share: part of the pairs whose target is a record of the reverse data set: a photo
+        that was swapped to somebody else. The source is another photo of its person, and the photo
+        itself is the truth.
+      turned_share: part of the targets that are drawn from the turned heads alone.
+      occluder_share: part of the targets that something is painted on.
+      truths: whether batches have `truth`, `has_truth` and `mask`.
+      most_shift: pixels of `offsets`, each way; 0: batches have none.
     """
 
     same_image_share: float = 0.2
     same_identity_share: float = 0.0
     mirror: bool = True
     source_jitter: SourceJitter = NO_JITTER
+    reverse_share: float = 0.0
+    turned_share: float = 0.0
+    occluder_share: float = 0.0
+    truths: bool = False
+    most_shift: int = 0
 
     def __post_init__(self) -> None:
-        shares = self.same_image_share, self.same_identity_share
+        shares = self.same_image_share, self.same_identity_share, self.reverse_share
         if min(shares) < 0 or sum(shares) > 1:
             raise UserError(
-                'config.data.same_image_share={} and same_identity_share={}: must be 0 or more, '
-                '1 or less together; the rest are pairs of different people'.format(*shares)
+                'config.data.same_image_share={}, same_identity_share={} and reverse_share={}: must '
+                'be 0 or more, 1 or less together; the rest are pairs of different people'.format(
+                    *shares
+                )
             )
+        for name in ('turned_share', 'occluder_share'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f'config.data.{name}={getattr(self, name)}: must be from 0 to 1')
 
 
 def training_batches(
@@ -72,11 +97,12 @@ def training_batches(
     prefetch: int = 64,
     shard: tuple[int, int] = (0, 1),
     max_corrupt_share: float = 0.01,
+    reverse: RecordDataset | None = None,
 ) -> grain.DatasetIterator:
     """An endless iterator of batches; its state can be checkpointed.
 
     Every record is a target once an epoch, in an order that the seed decides and that differs from
-    epoch to epoch. Epochs follow each other without a gap: where processes or batches do not divide
+    epoch to epoch, but for those whose place a reversed pair or a turned head takes. Epochs follow each other without a gap: where processes or batches do not divide
     the number of records, a batch takes its last pairs from the next epoch.
 
     A corrupt record is warned of, counted in `dataset.corrupt` and replaced by another one that the
@@ -91,12 +117,13 @@ def training_batches(
       prefetch: pairs held ready, rounded up to batches, one a thread at least.
       shard: (index, count) of this process: pair k is of process k modulo count.
       max_corrupt_share: of the records read; more raise a UserError.
+      reverse: swapped photos with their truth, for `options.reverse_share`.
 
     Returns:
       Grain's iterator.
     """
     index, count = shard
-    sampler = PairSampler(dataset, options, seed, max_corrupt_share)
+    sampler = PairSampler(dataset, options, seed, max_corrupt_share, reverse)
     # Grain's `shuffle` and `random_map` would cost 75 µs a pair (a cipher makes its permutation),
     # its `batch` copies what was decoded: together as much as decoding two pictures.
     batches = grain.MapDataset.source(Batches(sampler, batch_size, index, count))
@@ -126,16 +153,24 @@ class Batches:
 
     def __getitem__(self, number: int) -> Batch:
         """Draws the pairs straight into the arrays of the batch."""
-        size = self.sampler.dataset.crop_spec.size
-        shape = (self.batch_size, size, size, 3)
-        batch: Batch = {
-            name: np.empty(shape, np.uint8) for name in ('source', 'target', 'boundary_map')
-        }
-        batch['same_image'] = np.empty(self.batch_size, np.bool_)
+        batch = self._empty()
         for place in range(self.batch_size):
             pair = (int(number) * self.batch_size + place) * self.count + self.index
             # With the ellipsis, a number of `same_image` too is an array that can be written to.
             self.sampler.draw(pair, {name: array[place, ...] for name, array in batch.items()})
+        return batch
+
+    def _empty(self) -> Batch:
+        size, truths = self.sampler.dataset.crop_spec.size, self.sampler.options.truths
+        shape = (self.batch_size, size, size)
+        pictures = ('source', 'target', 'boundary_map', *(('truth',) if truths else ()))
+        batch: Batch = {name: np.empty((*shape, 3), np.uint8) for name in pictures}
+        batch['same_image'] = np.empty(self.batch_size, np.bool_)
+        if truths:
+            batch['has_truth'] = np.empty(self.batch_size, np.bool_)
+            batch['mask'] = np.empty(shape, np.uint8)
+        if self.sampler.options.most_shift:
+            batch['offsets'] = np.empty((self.batch_size, 2), np.int32)
         return batch
 
 
@@ -153,23 +188,44 @@ class _Epoch(NamedTuple):
     chances: np.ndarray
 
 
+class _Pair(NamedTuple):
+    """What was read.
+
+    Attributes:
+      target: its record.
+      same_image: whether the source is the target's photo.
+      same_person: whether it is one of the target's person.
+    """
+
+    target: FaceRecord
+    same_image: bool
+    same_person: bool
+
+
 class PairSampler:
     """The endless sequence of training pairs of a seed, any of them by its number."""
 
     def __init__(
-        self, dataset: RecordDataset, options: PairOptions, seed: int, max_corrupt_share: float
+        self,
+        dataset: RecordDataset,
+        options: PairOptions,
+        seed: int,
+        max_corrupt_share: float,
+        reverse: RecordDataset | None = None,
     ) -> None:
         """The arguments are those of `training_batches`."""
         self.dataset = dataset
-        self._options = options
+        self.options = options
+        self._reverse = reverse
         self._seed = seed
         self._max_corrupt_share = max_corrupt_share
         # An epoch's, and that of the next one, which threads that read ahead may be in already.
         self._drawn_epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)
         self._read_photos = functools.cache(functools.partial(photos_of, dataset))
+        self._turned = turned_heads(dataset) if options.turned_share else np.zeros(0, int)
         # Neither cache keeps threads that come at once from making the same thing each.
         self._lock = threading.Lock()
-        if options.same_identity_share:
+        if options.same_identity_share or options.reverse_share:
             self._photos()
 
     def draw(self, number: int, into: Batch) -> None:
@@ -179,30 +235,85 @@ class PairSampler:
           number: 0 or more.
           into: what to fill, arrays of a batch without its first axis.
         """
-        options = self._options
+        options = self.options
         turn, place = divmod(number, len(self.dataset))
         epoch = self._epoch(turn)
         kind, mirror_target, mirror_source = epoch.chances[place]
         # For what is seldom asked for; made only then, because that takes 20 µs.
         rng = functools.cache(lambda: np.random.default_rng([self._seed, turn, place]))
-        target = self._read_target(int(epoch.targets[place]), rng, into)
-        same_image = kind < options.same_image_share
-        if not same_image:
-            same_identity = kind < options.same_image_share + options.same_identity_share
-            found = same_identity and self._read_same_person(target, rng, into)
-            same_image = not (
-                found or self._read_other(target, int(epoch.sources[place]), rng, into)
-            )
+        numbers = int(epoch.targets[place]), int(epoch.sources[place])
+        pair = kind >= 1 - options.reverse_share and self._read_reversed(rng, into)
+        pair = pair or self._read_pair(kind, *numbers, rng, into)
+        if options.truths:
+            self._add_truths(pair, rng, into)
         if options.mirror and mirror_target < 0.5:
-            _mirror(into['target'])
-            into['boundary_map'][...] = boundary.mirror(into['boundary_map'])
-        if same_image:
-            into['source'][...] = into['target']
+            _mirror_target(into)
+        if pair.same_image:
+            if options.mirror and mirror_target < 0.5:
+                _mirror(into['source'])
         elif options.mirror and mirror_source < 0.5:
             _mirror(into['source'])
         if options.source_jitter != NO_JITTER:
             into['source'][...] = options.source_jitter.apply(into['source'], rng())
-        into['same_image'][...] = same_image
+        if options.most_shift:
+            into['offsets'][...] = rng().integers(-options.most_shift, options.most_shift + 1, 2)
+        into['same_image'][...] = pair.same_image
+
+    def _read_pair(
+        self, kind: float, target_number: int, source_number: int, rng: _MakeRng, into: Batch
+    ) -> _Pair:
+        """A photo as the target, and a source of the kind that chance asks for."""
+        options = self.options
+        if options.turned_share and len(self._turned) and rng().random() < options.turned_share:
+            target_number = int(rng().choice(self._turned))
+        target = self._read_target(target_number, rng, into)
+        same_image = kind < options.same_image_share
+        same_person = False
+        if not same_image:
+            same_identity = kind < options.same_image_share + options.same_identity_share
+            same_person = same_identity and self._read_same_person(target, rng, into)
+            same_image = not (same_person or self._read_other(target, source_number, rng, into))
+        if same_image:
+            into['source'][...] = into['target']
+        return _Pair(target, same_image, same_image or same_person)
+
+    def _read_reversed(self, rng: _MakeRng, into: Batch) -> _Pair | None:
+        """A swapped photo, its truth, and another photo of its person; None if there is none."""
+        reverse = self._reverse
+        if reverse is None:
+            return None
+
+        def decode(record: FaceRecord) -> FaceRecord:
+            record.decode_image(into['target'])
+            record.decode_boundary_map(into['boundary_map'])
+            record.decode_truth(into['truth'])
+            return record
+
+        number = int(rng().integers(len(reverse)))
+        target = self._first_usable([number], decode, reverse)
+        if target is None or not self._read_same_person(target, rng, into):
+            return None
+        return _Pair(target, same_image=False, same_person=True)
+
+    def _add_truths(self, pair: _Pair, rng: _MakeRng, into: Batch) -> None:
+        """What the swapped picture and the mask should be, and what is painted on the target."""
+        target, size = pair.target, self.dataset.crop_spec.size
+        is_reversed = not pair.same_image and pair.same_person and target.truth is not None
+        if not is_reversed:
+            into['truth'][...] = into['target']
+        mask = outline_mask(target.landmarks, size)
+        if target.photo_size is not None:
+            mask = mask * inside_photo(target.crop_from_frame, target.photo_size, size)
+        if self.options.occluder_share and rng().random() < self.options.occluder_share:
+            seed = int(rng().integers(2**63))
+            for name in ('truth', 'target'):
+                painted = paint_occluder(
+                    into[name], target.landmarks, into['source'], np.random.default_rng(seed)
+                )
+                into[name][...] = painted.picture
+            mask = mask * (1 - painted.mask)
+        into['mask'][...] = np.rint(255 * mask)
+        into['has_truth'][...] = pair.same_person
 
     def _epoch(self, number: int) -> '_Epoch':
         with self._lock:
@@ -270,16 +381,19 @@ class PairSampler:
             yield int(rng().integers(len(self.dataset)))
 
     def _first_usable(
-        self, numbers: Iterable[int], use: Callable[[FaceRecord], T | None]
+        self,
+        numbers: Iterable[int],
+        use: Callable[[FaceRecord], T | None],
+        dataset: RecordDataset | None = None,
     ) -> T | None:
         """What `use` first makes of a record that is not corrupt; None if it takes none."""
-        corrupt = self.dataset.corrupt
+        dataset = dataset or self.dataset
         for number in numbers:
-            corrupt.count_read()
+            dataset.corrupt.count_read()
             try:
-                used = use(FaceRecord.parse(self.dataset[number]))
+                used = use(FaceRecord.parse(dataset[number]))
             except CorruptRecordError as error:
-                corrupt.skip(*self.dataset.place(number), error, self._max_corrupt_share)
+                dataset.corrupt.skip(*dataset.place(number), error, self._max_corrupt_share)
                 continue
             if used is not None:
                 return used
@@ -299,6 +413,24 @@ def _decode_source(record: FaceRecord, into: Batch) -> bool:
 def _mirror(picture: np.ndarray) -> None:
     # In place; NumPy's copy of a mirrored picture takes sixteen times as long.
     cv2.flip(picture, 1, dst=picture)
+
+
+def _mirror_target(into: Batch) -> None:
+    """The target and all that belongs to it, where it is."""
+    for name in ('target', 'truth', 'mask'):
+        if name in into:
+            _mirror(into[name])
+    into['boundary_map'][...] = boundary.mirror(into['boundary_map'])
+
+
+def turned_heads(dataset: RecordDataset) -> np.ndarray:
+    """Numbers of the records whose head is turned, int64 (n,); reads every record once."""
+    numbers = []
+    for number in range(len(dataset)):
+        with contextlib.suppress(CorruptRecordError):
+            if looks_turned(FaceRecord.parse(dataset[number]).five_points):
+                numbers.append(number)
+    return np.array(numbers, np.int64)
 
 
 def photos_of(dataset: RecordDataset) -> Mapping[str, np.ndarray]:

@@ -17,6 +17,9 @@ from apgan_jax.face.alignment import compose, invert, scale_of, transform_points
 
 ALPHA_AT_256 = 0.08
 GAMMA = 0.7
+# Of crops that end where the face does, eq. 12 would cut the chin off: it ends nearer to the edge,
+# and more steeply. By name of the crop; (alpha at 256 px, gamma).
+_EDGES = {'face-v1': (0.32, 0.9)}
 # Parts of the crop's size: how far the face's area goes beyond its landmarks, and above the
 # highest of them, which are below the hairline; standard deviation of its soft edge. Recognisers
 # see no more of the target than with all of the crop (docs/evaluation.md).
@@ -68,19 +71,38 @@ def mirrored_sigmoid_mask(
 
 
 @functools.cache
-def blending_mask(size: int) -> np.ndarray:
+def blending_mask(size: int, crop: str = 'head-v1') -> np.ndarray:
     """Eq. 12 brought to exactly 0 at the edge, where it leaves about 0.09 (a faint square).
+
+    Args:
+      size: height and width, pixels.
+      crop: name of the crop.
 
     Returns:
       float32 (size, size) in [0, 1].
     """
-    mask = mirrored_sigmoid_mask(size)
+    alpha_at_256, gamma = _EDGES.get(crop, (ALPHA_AT_256, GAMMA))
+    mask = mirrored_sigmoid_mask(size, alpha=alpha_at_256 * 256 / size, gamma=gamma)
     edge = mask[0, 0]
     return (mask - edge) / (mask.max() - edge)
 
 
-def face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
+def face_mask(landmarks: np.ndarray, size: int, crop: str = 'head-v1') -> np.ndarray:
     """`blending_mask`, no farther than the face: half a little outside of its landmarks.
+
+    Args:
+      landmarks: (478, 2), crop pixels.
+      size: of the crop, pixels.
+      crop: its name.
+
+    Returns:
+      float32 (size, size) in [0, 1].
+    """
+    return np.minimum(outline_mask(landmarks, size), blending_mask(size, crop))
+
+
+def outline_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """The area within `face_outline`, with a soft edge.
 
     Args:
       landmarks: (478, 2), crop pixels.
@@ -93,8 +115,7 @@ def face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
     canvas = drawing.fine_canvas(size)
     cv2.fillConvexPoly(canvas, outline, 255, shift=drawing.FRACTION_BITS)
     area = drawing.reduce(canvas, size)
-    soft = cv2.GaussianBlur(area.astype(np.float32) / 255, (0, 0), _EDGE * size)
-    return np.minimum(soft, blending_mask(size))
+    return cv2.GaussianBlur(area.astype(np.float32) / 255, (0, 0), _EDGE * size)
 
 
 def face_outline(landmarks: np.ndarray, size: int) -> np.ndarray:
@@ -117,7 +138,11 @@ def face_outline(landmarks: np.ndarray, size: int) -> np.ndarray:
 
 
 def face_patch(
-    crop: np.ndarray, crop_from_frame: np.ndarray, landmarks: np.ndarray | None = None
+    crop: np.ndarray,
+    crop_from_frame: np.ndarray,
+    landmarks: np.ndarray | None = None,
+    *,
+    name: str = 'head-v1',
 ) -> Patch:
     """A generated face and its mask.
 
@@ -125,9 +150,10 @@ def face_patch(
       crop: RGB uint8 (size, size, 3).
       crop_from_frame: (2, 3).
       landmarks: (478, 2), crop pixels, for `face_mask`; None: eq. 12 alone.
+      name: of the crop.
     """
     size = crop.shape[0]
-    mask = blending_mask(size) if landmarks is None else face_mask(landmarks, size)
+    mask = blending_mask(size, name) if landmarks is None else face_mask(landmarks, size, name)
     return Patch(crop, mask, np.asarray(crop_from_frame, np.float64))
 
 

@@ -291,7 +291,9 @@ class FrameSwapper:
     def _patch(self, aligned: AlignedFace, swapped: np.ndarray) -> blending.Patch:
         blend, crop, landmarks = self._blend, aligned.crop, aligned.landmarks
         outline = None if blend.whole_crop else landmarks
-        patch = blending.face_patch(swapped, aligned.crop_from_frame, outline)
+        patch = blending.face_patch(
+            swapped, aligned.crop_from_frame, outline, name=self._crop_spec.name
+        )
         if not (blend.whole_crop or blend.whole_face):
             shown = without_hair(crop, swapped, landmarks)
             patch = dataclasses.replace(patch, mask=patch.mask * shown)

@@ -56,6 +56,59 @@ def arcface_window(head_crop: jax.Array) -> jax.Array:
     return resize_window(head_crop, ARCFACE_WINDOW, ARCFACE_SIZE)
 
 
+def hide_hair(faces: jax.Array, rows: int, columns: int) -> jax.Array:
+    """ArcFace crops (n, 112, 112, 3) in [-1, 1] with black above and at the sides.
+
+    Args:
+      faces: the crops.
+      rows: at the top, of 112.
+      columns: at each side.
+    """
+    shown = np.zeros((ARCFACE_SIZE, ARCFACE_SIZE, 1), np.float32)
+    shown[rows:, columns : ARCFACE_SIZE - columns] = 1
+    return (faces + 1.0) * shown - 1.0
+
+
+def move_pictures(pictures: jax.Array, offsets: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
+    """Shifts pictures by whole pixels; what comes in repeats the edge.
+
+    Args:
+      pictures: (n, h, w, c).
+      offsets: int (n, 2), down and to the right, from -most to most.
+      most: pixels.
+
+    Returns:
+      (moved (n, h, w, c), seen float32 (n, h, w, 1): 1 where that shows the picture, 0 at the edge
+      that was repeated).
+    """
+    n, height, width, _ = pictures.shape
+    around = ((0, 0), (most, most), (most, most), (0, 0))
+
+    def cut(padded: jax.Array, offset: jax.Array) -> jax.Array:
+        start = (most - offset[0], most - offset[1], 0)
+        return jax.lax.dynamic_slice(padded, start, (height, width, padded.shape[-1]))
+
+    moved = jax.vmap(cut)(jnp.pad(pictures, around, mode='edge'), offsets)
+    seen = jax.vmap(cut)(jnp.pad(jnp.ones((n, height, width, 1)), around), offsets)
+    return moved, seen
+
+
+def near_features(boundary_map: jax.Array) -> jax.Array:
+    """Where eyes, nose bridge and mouth are, with what is near them.
+
+    Args:
+      boundary_map: float (n, h, w, 3) in [0, 1].
+
+    Returns:
+      float (n, h, w, 1), 1 there and 0 elsewhere, with the map's own soft edges.
+    """
+    drawn = boundary_map.max(axis=-1, keepdims=True)
+    side = 2 * (boundary_map.shape[1] // 32) + 1
+    return jax.lax.reduce_window(
+        drawn, -jnp.inf, jax.lax.max, (1, side, side, 1), (1, 1, 1, 1), 'SAME'
+    )
+
+
 def resize_window(
     image: jax.Array, window: tuple[float, float, float, float], size: int
 ) -> jax.Array:

@@ -20,6 +20,8 @@ from flax.traverse_util import unflatten_dict
 
 from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
+from apgan_jax.face import landmarks as points
+from apgan_jax.face.alignment import ARCFACE_WINDOW
 from apgan_jax.files import safetensors_file
 from apgan_jax.files.tensors import flatten, require_shapes, shapes_of
 from apgan_jax.models.convolutions import Conv
@@ -56,6 +58,40 @@ class LandmarkNetwork(nn.Module):
         return nn.Dense(self.num_components, name='coordinates')(x)
 
 
+def inner_face(
+    window: tuple[float, float, float, float],
+) -> tuple[float, float, float, float]:
+    """`INNER_FACE` in a crop that shows ArcFace's crop elsewhere.
+
+    Args:
+      window: ArcFace's crop in it: left, top, right and bottom, parts of its size.
+    """
+    if window == ARCFACE_WINDOW:
+        return INNER_FACE
+    start, wanted = np.array(ARCFACE_WINDOW[:2]), np.array(window[:2])
+    scale = (window[2] - window[0]) / (ARCFACE_WINDOW[2] - ARCFACE_WINDOW[0])
+    left, top, right, bottom = (
+        float(edge) for corner in (0, 2) for edge in (
+            wanted + scale * (np.array(INNER_FACE[corner : corner + 2]) - start)
+        )
+    )
+    return left, top, right, bottom
+
+
+def feature_weights(eyes_and_lips: float) -> np.ndarray | None:
+    """What each landmark counts, float32 (478,): lids, irises and lips so much, others 1.
+
+    None where all count alike.
+    """
+    if eyes_and_lips == 1:
+        return None
+    weights = np.ones(points.NUM_LANDMARKS, np.float32)
+    eyes = (points.LEFT_EYE, points.RIGHT_EYE, points.LEFT_IRIS, points.RIGHT_IRIS)
+    for part in (*eyes, points.OUTER_LIP, points.INNER_LIP):
+        weights[list(part)] = eyes_and_lips
+    return weights
+
+
 @dataclass(frozen=True)
 class LandmarkReader:
     """The network and what its output stands for.
@@ -73,16 +109,21 @@ class LandmarkReader:
     mean: np.ndarray
     components: np.ndarray
 
-    def read(self, head_crops: jax.Array) -> jax.Array:
+    def read(
+        self,
+        crops: jax.Array,
+        window: tuple[float, float, float, float] = ARCFACE_WINDOW,
+    ) -> jax.Array:
         """Landmarks of pictures, differentiable.
 
         Args:
-          head_crops: float (n, size, size, 3) in [-1, 1].
+          crops: float (n, size, size, 3) in [-1, 1].
+          window: ArcFace's in them, which tells where in the crop the inner face is.
 
         Returns:
-          float32 (n, points, 2): x and y in parts of the size.
+          float32 (n, points, 2): x and y in parts of the size of the head crop that shows the face.
         """
-        inner_faces = resize_window(head_crops, INNER_FACE, INPUT_SIZE)
+        inner_faces = resize_window(crops, inner_face(window), INPUT_SIZE)
         network = LandmarkNetwork(len(self.components))
         coordinates: Any = network.apply({'params': self.params}, inner_faces)
         return jax.numpy.asarray(self.mean) + jax.numpy.tensordot(coordinates, self.components, 1)

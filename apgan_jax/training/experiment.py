@@ -59,6 +59,10 @@ _LIMITS = {
     'optimizer.warmup_steps': (0, _ANY),
     'optimizer.decay_steps': (0, _ANY),
     'optimizer.ema_decay': (0, 1),
+    'loss.identity_margin': (-1, 1),
+    'loss.identity_view': (0, 55),
+    'loss.feature_weight': (0, _ANY),
+    'loss.eyes_and_lips_weight': (0, _ANY),
     'watch.peak_tflops': (0, _ANY),
     'profile.first_step': (0, _ANY),
     'profile.num_steps': (1, _ANY),
@@ -79,6 +83,8 @@ def check_numbers(config: ConfigDict) -> None:
             raise UserError(
                 f'config.{name}={value}: must be {rule}; configs/default.py explains it'
             )
+    for name, course in config.course.items():
+        _check_course(name, course)
     for name, value in config.loss.items():
         if isinstance(value, int | float) and not math.isfinite(value):
             raise UserError(f'config.loss.{name}={value}: must be a finite number')
@@ -87,6 +93,18 @@ def check_numbers(config: ConfigDict) -> None:
         raise UserError(
             f'config.discriminator.num_scales={scales}: must be {most_scales} or less for pictures '
             f'of config.size={config.size}, which each scale halves'
+        )
+
+
+def _check_course(name: str, course: Any) -> None:
+    is_one = all(
+        isinstance(point, tuple) and len(point) == 2 and all(map(math.isfinite, point))
+        for point in course
+    )
+    if not is_one or [step for step, _ in course] != sorted({step for step, _ in course}):
+        raise UserError(
+            f'config.course.{name}={course}: must be ((step, value), …) with rising steps, such as '
+            '((0, 60.0), (20000, 5.0)); () leaves it constant'
         )
 
 
@@ -124,8 +142,8 @@ def build_model(config: ConfigDict) -> TrainingModel:
             **config.discriminator.to_dict(), dtype=_dtype(config)
         ),
         identity_encoder=_identity_encoder(config),
-        generator_tx=_adam(config, optimizer.generator_learning_rate),
-        discriminator_tx=_adam(config, optimizer.discriminator_learning_rate),
+        generator_tx=_adam(config, 'generator'),
+        discriminator_tx=_adam(config, 'discriminator'),
         weights=LossWeights(
             adversarial=loss.adversarial_weight,
             identity=loss.identity_weight,
@@ -134,12 +152,37 @@ def build_model(config: ConfigDict) -> TrainingModel:
             style=loss.style_weight,
             different_reconstruction=loss.different_reconstruction_weight,
             landmarks=loss.landmark_weight,
+            truth=loss.truth_weight,
+            mask=loss.mask_weight,
+            mask_cost=loss.mask_cost_weight,
+            shift=loss.shift_weight,
         ),
         adversarial_kind=loss.adversarial_kind,
         ema_decay=optimizer.ema_decay,
         accumulation_steps=config.accumulation_steps,
         landmark_reader=_landmark_reader(config),
+        courses=_courses(config),
+        identity_margin=loss.identity_margin,
+        identity_view=tuple(loss.identity_view),
+        feature_weight=loss.feature_weight,
+        eyes_and_lips_weight=loss.eyes_and_lips_weight,
+        most_shift=_most_shift(config),
     )
+
+
+def _courses(config: ConfigDict) -> dict[str, Any]:
+    """Of the loss weights, by their names in `LossWeights`."""
+    names = {'landmark_weight': 'landmarks'}
+    return {
+        names.get(name, name.removesuffix('_weight')): course
+        for name, course in config.course.items()
+        if course and name.endswith('_weight')
+    }
+
+
+def _most_shift(config: ConfigDict) -> int:
+    """How far another frame of a photo is moved, pixels; 0: there is none."""
+    return config.size // 16 if config.loss.shift_weight else 0
 
 
 def _identity_encoder(config: ConfigDict) -> IdentityEncoder:
@@ -187,7 +230,40 @@ def pair_options(config: ConfigDict) -> PairOptions:
         same_identity_share=data.same_identity_share,
         mirror=data.mirror,
         source_jitter=SourceJitter(**data.source_jitter.to_dict()),
+        reverse_share=data.reverse_share,
+        turned_share=data.turned_share,
+        occluder_share=data.occluder_share,
+        truths=_wants_truths(config),
+        most_shift=_most_shift(config),
     )
+
+
+def _wants_truths(config: ConfigDict) -> bool:
+    """Whether something in the config needs to know what the swapped picture should be."""
+    loss, data = config.loss, config.data
+    terms = (loss.truth_weight, config.course.truth_weight, config.generator.mask)
+    return any((*terms, data.reverse_share, data.occluder_share))
+
+
+def open_reverse_dataset(config: ConfigDict) -> RecordDataset | None:
+    """The data set of swapped photos and their truth; None where no share of the pairs is its.
+
+    Raises:
+      UserError: none given, none there, or its crops are others than the config's.
+    """
+    data = config.data
+    if not data.reverse_share:
+        return None
+    if not data.reverse_dir:
+        raise UserError(
+            f'config.data.reverse_share={data.reverse_share} without config.data.reverse_dir: pass '
+            'a folder made by `python -m data_prep.reverse`'
+        )
+    dataset = open_dataset(Path(data.reverse_dir))
+    crop_spec(config).require_equal(
+        dataset.crop_spec, here='the config', there=f'the data set {data.reverse_dir}'
+    )
+    return dataset
 
 
 def evaluation_pairs(config: ConfigDict, training: RecordDataset) -> EvaluationPairs:
@@ -250,10 +326,12 @@ def exported_parts(fields: Mapping[str, Any]) -> ExportedParts:
     return ExportedParts(build_generator(config), _identity_encoder(config), config.batch_size)
 
 
-def _adam(config: ConfigDict, learning_rate: float):
+def _adam(config: ConfigDict, network: str):
     optimizer = config.optimizer
+    name = f'{network}_learning_rate'
     schedule = optimizers.learning_rate_schedule(
-        learning_rate,
+        optimizer[name],
+        course=config.course[name],
         num_steps=config.num_steps,
         warmup_steps=optimizer.warmup_steps,
         decay_steps=optimizer.decay_steps,

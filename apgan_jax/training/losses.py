@@ -1,21 +1,25 @@
 """The paper's losses (section III-C), one pure function a term, float32 before any mean.
 
 Terms over several discriminators take one entry a scale. Means over the batch stand for the
-expectations; everything else follows the equations. One term is not the paper's: `landmark_loss`.
+expectations; everything else follows the equations. `landmark_loss` and all from `truth_loss` on are
+not the paper's; nor is the end of `identity_loss`.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 ADVERSARIAL_KINDS = ('bce', 'hinge', 'lsgan')
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """Eq. 11's weights and eq. 7's lambda_1, with the paper's values; `landmarks` is not its."""
+    """Eq. 11's weights and eq. 7's lambda_1, with the paper's values; the last four are not its."""
 
     adversarial: float = 2.0
     identity: float = 10.0
@@ -24,6 +28,32 @@ class LossWeights:
     style: float = 3.0
     different_reconstruction: float = 0.1
     landmarks: float = 0.0
+    truth: float = 0.0
+    mask: float = 0.0
+    mask_cost: float = 0.0
+    shift: float = 0.0
+
+
+# Step and value, in rising order, of a weight that changes on the way.
+Course = Sequence[tuple[float, float]]
+
+
+def weights_at(
+    weights: LossWeights, courses: Mapping[str, Course], step: jax.Array
+) -> LossWeights:
+    """The weights of a step.
+
+    Args:
+      weights: of all terms.
+      courses: of those that change, by name; linear between the steps that are given, constant
+        before the first and after the last.
+      step: number of it.
+    """
+    values: dict[str, Any] = {
+        name: jnp.interp(step, *map(jnp.array, zip(*course, strict=True)))
+        for name, course in courses.items()
+    }
+    return dataclasses.replace(weights, **values)
 
 
 def discriminator_loss(
@@ -83,9 +113,16 @@ def cosine_similarity(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sum(a * b, axis=-1) / jnp.maximum(norms, 1e-8)
 
 
-def identity_loss(*, swapped_vector: jax.Array, source_vector: jax.Array) -> jax.Array:
-    """Eq. 6: 1 - cos of the identity vectors (n, d), mean over the batch."""
-    return jnp.mean(1.0 - cosine_similarity(swapped_vector, source_vector))
+def identity_loss(
+    *, swapped_vector: jax.Array, source_vector: jax.Array, margin: float = 1.0
+) -> jax.Array:
+    """Eq. 6: 1 - cos of the identity vectors (n, d), mean over the batch.
+
+    With a margin below 1 it ends there: max(0, margin - cos). Two photos of one person have about
+    0.67; what a generator does to get more pleases the encoder alone, and shows.
+    """
+    cosine = cosine_similarity(swapped_vector, source_vector)
+    return jnp.mean(jnp.maximum(0.0, margin - cosine))
 
 
 def reconstruction_loss(
@@ -107,18 +144,79 @@ def reconstruction_loss(
     return jnp.mean(error * jnp.where(same_image, 1.0, different_weight))
 
 
-def landmark_loss(*, swapped_landmarks: jax.Array, target_landmarks: jax.Array) -> jax.Array:
+def landmark_loss(
+    *,
+    swapped_landmarks: jax.Array,
+    target_landmarks: jax.Array,
+    point_weights: np.ndarray | None = None,
+) -> jax.Array:
     """Mean squared distance of landmarks: pose and expression of the target, kept by measure.
 
     Args:
       swapped_landmarks: (n, points, 2), in parts of the crop's size.
       target_landmarks: the same of the target, read in the same way.
+      point_weights: (points,), how much each counts; None: all alike.
 
     Returns:
       A number, in squares of one per cent of the crop's size.
     """
     distance = _float32(swapped_landmarks) - _float32(target_landmarks)
-    return 1e4 * jnp.mean(jnp.sum(jnp.square(distance), axis=-1))
+    squares = jnp.sum(jnp.square(distance), axis=-1)
+    return 1e4 * (jnp.mean(squares) if point_weights is None else jnp.mean(squares * point_weights))
+
+
+def truth_loss(
+    *,
+    swapped: jax.Array,
+    truth: jax.Array,
+    has_truth: jax.Array,
+    emphasis: jax.Array | float = 1.0,
+) -> jax.Array:
+    """Mean squared error to a real photo of what is asked for, where there is one.
+
+    Eq. 7 asks for the target; here a photo of the source's person in the target's pose is asked
+    for, which is the target where both are of one person.
+
+    Args:
+      swapped: (n, h, w, 3) in [-1, 1].
+      truth: the same shape and range.
+      has_truth: bool (n,); the others count as 0.
+      emphasis: (n, h, w, 1), how much each pixel counts; 1: all alike.
+
+    Returns:
+      A number: the mean over the batch.
+    """
+    squares = emphasis * jnp.square(_float32(swapped) - _float32(truth))
+    return jnp.mean(squares.mean(axis=(1, 2, 3)) * has_truth)
+
+
+def mask_loss(*, mask: jax.Array, truth: jax.Array) -> jax.Array:
+    """Mean squared error of the generator's mask (n, h, w, 1), both in [0, 1].
+
+    Left to itself the mask goes to 0 within some hundred steps: a target with nothing painted on it
+    looks real always (docs/training-notes.md).
+    """
+    return jnp.mean(jnp.square(_float32(mask) - _float32(truth)))
+
+
+def mask_cost_loss(*, mask: jax.Array) -> jax.Array:
+    """Mean of the generator's mask: what it covers must earn it."""
+    return jnp.mean(_float32(mask))
+
+
+def shift_loss(*, moved_swap: jax.Array, swap_of_moved: jax.Array, seen: jax.Array) -> jax.Array:
+    """Mean squared difference of two frames of one photo, which must swap alike.
+
+    Args:
+      moved_swap: (n, h, w, 3), the swapped picture moved; no gradient flows into it.
+      swap_of_moved: the same shape, what the generator makes of the moved target.
+      seen: (n, h, w, 1), 1 where the moved picture shows the photo.
+
+    Returns:
+      A number.
+    """
+    difference = _float32(swap_of_moved) - _float32(jax.lax.stop_gradient(moved_swap))
+    return jnp.mean(seen * jnp.square(difference))
 
 
 def occlusion_perceptual_loss(

@@ -1,5 +1,6 @@
 """The optax chains of both networks, their schedules, and the generator's moving average."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,7 +9,12 @@ import optax
 
 
 def learning_rate_schedule(
-    peak: float, *, num_steps: int, warmup_steps: int = 0, decay_steps: int = 0
+    peak: float,
+    *,
+    num_steps: int,
+    warmup_steps: int = 0,
+    decay_steps: int = 0,
+    course: Sequence[tuple[float, float]] = (),
 ) -> optax.Schedule:
     """Linear warm-up, constant, then a cosine to 0 over the last `decay_steps`.
 
@@ -17,7 +23,15 @@ def learning_rate_schedule(
       num_steps: of the whole run.
       warmup_steps: from 0 to the peak.
       decay_steps: at the end; 0 keeps the rate constant.
+      course: (step, rate) in rising order, instead of the peak: linear between them; warm-up and
+        decay are factors of it.
     """
+    if course:
+        steps, rates = map(jnp.array, zip(*course, strict=True))
+        factor = learning_rate_schedule(
+            1.0, num_steps=num_steps, warmup_steps=warmup_steps, decay_steps=decay_steps
+        )
+        return lambda step: factor(step) * jnp.interp(step, steps, rates)
     pieces = [optax.constant_schedule(peak)]
     boundaries = []
     if warmup_steps:

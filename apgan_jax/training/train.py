@@ -173,6 +173,7 @@ def open_batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIte
         prefetch=config.data.prefetch,
         shard=(jax.process_index(), jax.process_count()),
         max_corrupt_share=config.data.max_corrupt_share,
+        reverse=experiment.open_reverse_dataset(config),
     )
 
 

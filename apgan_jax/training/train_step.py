@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,20 +14,25 @@ from jax.sharding import AbstractMesh, Mesh
 
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.discriminator import MultiScaleDiscriminator, ScaleOutput
-from apgan_jax.models.generator import Generator, generate
+from apgan_jax.models.generator import Generator, Painting, compose, generate, paint
 from apgan_jax.models.identity import IdentityEmbedding, IdentityEncoder
 from apgan_jax.models.images import (
     ARCFACE_SIZE,
     arcface_window,
+    hide_hair,
+    move_pictures,
+    near_features,
     normalise_boundary_map,
     normalise_image,
     to_uint8,
 )
-from apgan_jax.models.landmark_reader import LandmarkReader
+from apgan_jax.models.landmark_reader import LandmarkReader, feature_weights
 from apgan_jax.training import losses, optimizers, sharding
 from apgan_jax.training.losses import LossWeights
 
 Batch = dict[str, jax.Array]
+# Of a batch, one in so many is swapped again a few pixels farther, for the shift loss.
+_ONE_IN = 4
 
 
 class TrainState(struct.PyTreeNode):
@@ -59,6 +64,13 @@ class TrainingModel:
       accumulation_steps: parts that a batch goes through the networks in; a part needs its share of
         the activations' memory, and gradients and losses are means over the whole batch.
       landmark_reader: frozen, for the landmark loss; None: without that loss.
+      courses: of the weights that change on the way, see `losses.weights_at`.
+      identity_margin: where the identity loss ends, see `losses.identity_loss`.
+      identity_view: rows above and columns at each side that the identity loss does not see, see
+        `images.hide_hair`; (0, 0): it sees all.
+      feature_weight: how much more eyes, nose bridge and mouth count in the truth loss.
+      eyes_and_lips_weight: what their landmarks count in the landmark loss, others 1.
+      most_shift: pixels of a batch's `offsets`, each way.
     """
 
     generator: Generator
@@ -71,10 +83,55 @@ class TrainingModel:
     ema_decay: float = 0.999
     accumulation_steps: int = 1
     landmark_reader: LandmarkReader | None = None
+    courses: Mapping[str, losses.Course] = dataclasses.field(default_factory=dict)
+    identity_margin: float = 1.0
+    identity_view: tuple[int, int] = (0, 0)
+    feature_weight: float = 0.0
+    eyes_and_lips_weight: float = 1.0
+    most_shift: int = 0
+
+
+class Swap(NamedTuple):
+    """What the generator made of a batch.
+
+    Attributes:
+      picture: composed, (n, size, size, 3) in [-1, 1].
+      mask: (n, size, size, 1) in [0, 1].
+      of_moved: composed, of the first targets, moved; None without the shift loss.
+    """
+
+    picture: jax.Array
+    mask: jax.Array
+    of_moved: jax.Array | None
+
+
+class Inputs(NamedTuple):
+    """A batch as the networks and losses take it; shapes as in `Swap`.
+
+    Attributes:
+      source: in [-1, 1].
+      target: the same.
+      boundary_map: in [0, 1].
+      same_image: bool (n,).
+      truth: what the swapped picture should be where there is one; what is real to the
+        discriminators: the target, but for targets that were swapped before.
+      has_truth: bool (n,); None in a batch without truths.
+      mask: what the mask should be; None in a batch without truths.
+      offsets: int (n, 2), pixels, for the shift loss; None without.
+    """
+
+    source: jax.Array
+    target: jax.Array
+    boundary_map: jax.Array
+    same_image: jax.Array
+    truth: jax.Array
+    has_truth: jax.Array | None
+    mask: jax.Array | None
+    offsets: jax.Array | None
 
 
 class Judgement(NamedTuple):
-    """What the discriminators of all scales say of the targets and of the swapped pictures."""
+    """What the discriminators of all scales say of real and of swapped pictures."""
 
     real: list[ScaleOutput]
     fake: list[ScaleOutput]
@@ -163,12 +220,15 @@ def train_step(
       model: fixed parts.
       state: changed parts.
       encoder_params: of the identity encoder.
-      batch: uint8 (n, size, size, 3) `source`, `target`, `boundary_map` and bool (n,) `same_image`.
+      batch: uint8 (n, size, size, 3) `source`, `target`, `boundary_map` and bool (n,) `same_image`;
+        and where the data has truths, what else `data.pipeline` tells of.
       gather: brings the normalised kernels to every device.
 
     Returns:
       (next state, metrics of this step).
     """
+    weights = losses.weights_at(model.weights, model.courses, state.step)
+    model = dataclasses.replace(model, weights=weights)
     generator_params, pull_generator, generator_spectral = jax.vjp(
         lambda params: spectral_norm.normalise(params, state.generator_spectral),
         state.generator_params,
@@ -208,26 +268,23 @@ def _gradients(
     One forward pass of each network serves both updates: what the discriminators say is pulled back
     once with the gradient of their own loss and once with that of the generator's terms.
     """
-    source, target = normalise_image(batch['source']), normalise_image(batch['target'])
-    boundary_map = normalise_boundary_map(batch['boundary_map'])
-    embed = model.identity_encoder.embed
-    source_identity = embed(encoder_params, arcface_window(source))
-
-    def swap(params: Any) -> jax.Array:
-        return generate(model.generator, params, target, boundary_map, source_identity)
+    inputs = _inputs_of(batch)
+    embed = functools.partial(_embed, model, encoder_params)
+    source_identity = embed(inputs.source)
 
     def judge(params: Any, swapped: jax.Array) -> Judgement:
         def discriminate(image: jax.Array) -> Any:
-            return model.discriminator.apply({'params': params}, image, boundary_map)
+            return model.discriminator.apply({'params': params}, image, inputs.boundary_map)
 
-        return Judgement(discriminate(target), discriminate(swapped))
+        return Judgement(discriminate(inputs.truth), discriminate(swapped))
 
-    def compare(swapped: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        vector = embed(encoder_params, arcface_window(swapped)).vector
-        return content_terms(model, swapped, target, vector, source_identity, batch['same_image'])
+    def compare(swap: Swap) -> tuple[jax.Array, dict[str, jax.Array]]:
+        return content_terms(model, swap, inputs, encoder_params, source_identity)
 
-    swapped, pull_generator = jax.vjp(swap, generator_params)
-    judgement, pull_judgement = jax.vjp(judge, discriminator_params, swapped)
+    swap, pull_generator = jax.vjp(
+        lambda params: _swap(model, params, inputs, source_identity), generator_params
+    )
+    judgement, pull_judgement = jax.vjp(judge, discriminator_params, swap.picture)
     discriminator_loss, to_discriminator = jax.value_and_grad(
         functools.partial(_discriminator_loss, model)
     )(judgement)
@@ -236,8 +293,9 @@ def _gradients(
     )(judgement)
     discriminator_gradient, _ = pull_judgement(to_discriminator)
     _, from_judgement = pull_judgement(to_generator)
-    (content_sum, compared), from_content = jax.value_and_grad(compare, has_aux=True)(swapped)
-    (generator_gradient,) = pull_generator(from_judgement + from_content)
+    (content_sum, compared), from_content = jax.value_and_grad(compare, has_aux=True)(swap)
+    to_swap = from_content._replace(picture=from_judgement + from_content.picture)
+    (generator_gradient,) = pull_generator(to_swap)
     values = {
         'generator': adversarial_sum + content_sum,
         'discriminator': discriminator_loss,
@@ -245,6 +303,51 @@ def _gradients(
         **compared,
     }
     return generator_gradient, discriminator_gradient, values
+
+
+def _inputs_of(batch: Batch) -> Inputs:
+    target = normalise_image(batch['target'])
+    has_truths = 'truth' in batch
+    return Inputs(
+        source=normalise_image(batch['source']),
+        target=target,
+        boundary_map=normalise_boundary_map(batch['boundary_map']),
+        same_image=batch['same_image'],
+        truth=normalise_image(batch['truth']) if has_truths else target,
+        has_truth=batch.get('has_truth'),
+        mask=normalise_boundary_map(batch['mask'])[..., None] if has_truths else None,
+        offsets=batch.get('offsets'),
+    )
+
+
+def _embed(model: TrainingModel, encoder_params: Any, pictures: jax.Array) -> IdentityEmbedding:
+    faces = arcface_window(pictures, model.arcface_window)
+    return model.identity_encoder.embed(encoder_params, faces)
+
+
+def _swap(
+    model: TrainingModel, params: Any, inputs: Inputs, identity: IdentityEmbedding
+) -> Swap:
+    def swap(target: jax.Array, boundary_map: jax.Array, identity: IdentityEmbedding) -> Painting:
+        painting = paint(model.generator, params, target, boundary_map, identity)
+        return painting._replace(picture=compose(painting, target))
+
+    picture, mask = swap(inputs.target, inputs.boundary_map, identity)
+    if inputs.offsets is None:
+        return Swap(picture, mask, None)
+    target, boundary_map, _ = _moved(model, inputs.target, inputs)
+    few = jax.tree.map(lambda value: value[: len(target)], identity)
+    return Swap(picture, mask, swap(target, boundary_map, few).picture)
+
+
+def _moved(
+    model: TrainingModel, pictures: jax.Array, inputs: Inputs
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The first pictures and boundary maps, moved, and where that shows the pictures."""
+    count = max(1, len(pictures) // _ONE_IN)
+    both = jnp.concatenate([pictures, inputs.boundary_map], axis=-1)[:count]
+    moved, seen = move_pictures(both, inputs.offsets[:count], model.most_shift)
+    return moved[..., :3], moved[..., 3:], seen
 
 
 def _mean_over_parts(function: Callable[[Batch], Any], batch: Batch, parts: int) -> Any:
@@ -310,15 +413,14 @@ def swap_pairs(
     Returns:
       `swapped` uint8 (n, size, size, 3), `encoder_source` and `encoder_target` float32 (n,).
     """
-    embed = functools.partial(model.identity_encoder.embed, encoder_params)
+    embed = functools.partial(_embed, model, encoder_params)
     target = normalise_image(batch['target'])
-    identity = embed(arcface_window(normalise_image(batch['source'])))
+    identity = embed(normalise_image(batch['source']))
     # The average's singular vectors are close to the raw kernels': two iterations find them.
     params, _ = spectral_norm.normalise(ema_params, spectral, steps=2)
     boundary_map = normalise_boundary_map(batch['boundary_map'])
     swapped = generate(model.generator, params, target, boundary_map, identity)
-    vector = embed(arcface_window(swapped)).vector
-    target_vector = embed(arcface_window(target)).vector
+    vector, target_vector = embed(swapped).vector, embed(target).vector
     return {
         'swapped': to_uint8(swapped),
         'encoder_source': losses.cosine_similarity(vector, identity.vector),
@@ -342,7 +444,7 @@ def adversarial_terms(
 
     Args:
       model: its weights and kind.
-      judgement: of the targets and of the swapped pictures.
+      judgement: of real and of swapped pictures.
 
     Returns:
       Their weighted sum, and each without its weight.
@@ -364,42 +466,83 @@ def adversarial_terms(
 
 def content_terms(
     model: TrainingModel,
-    swapped: jax.Array,
-    target: jax.Array,
-    swapped_vector: jax.Array,
+    swap: Swap,
+    inputs: Inputs,
+    encoder_params: Any,
     source_identity: IdentityEmbedding,
-    same_image: jax.Array,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Eqs. 6 and 7, and the landmark loss where it is asked for.
+    """Eqs. 6 and 7, and the losses that are not the paper's where they are asked for.
 
     Args:
       model: its weights, and its landmark reader if it has one.
-      swapped: (n, size, size, 3) in [-1, 1].
-      target: the same shape and range.
-      swapped_vector: (n, d), the identity of `swapped` by the training encoder.
+      swap: what the generator made.
+      inputs: of what.
+      encoder_params: of the identity encoder.
       source_identity: of the sources.
-      same_image: bool (n,), whether source and target are one picture.
 
     Returns:
       Their weighted sum, and each without its weight.
     """
-    weights = model.weights
-    identity = losses.identity_loss(
-        swapped_vector=swapped_vector, source_vector=source_identity.vector
-    )
-    reconstruction = losses.reconstruction_loss(
-        swapped=swapped,
-        target=target,
-        same_image=same_image,
-        different_weight=weights.different_reconstruction,
-    )
-    terms = {'identity': identity, 'reconstruction': reconstruction}
+    terms = {
+        'identity': _identity_term(model, swap, inputs, encoder_params, source_identity),
+        'reconstruction': losses.reconstruction_loss(
+            swapped=swap.picture,
+            target=inputs.target,
+            same_image=inputs.same_image,
+            different_weight=model.weights.different_reconstruction,
+        ),
+        **_truth_terms(model, swap, inputs),
+    }
     if model.landmark_reader is not None:
+        read = functools.partial(model.landmark_reader.read, window=model.arcface_window)
         terms['landmarks'] = losses.landmark_loss(
-            swapped_landmarks=model.landmark_reader.read(swapped),
-            target_landmarks=model.landmark_reader.read(target),
+            swapped_landmarks=read(swap.picture),
+            target_landmarks=read(inputs.truth),
+            point_weights=feature_weights(model.eyes_and_lips_weight),
         )
-    return _weighted_sum(weights, terms), terms
+    return _weighted_sum(model.weights, terms), terms
+
+
+def _identity_term(
+    model: TrainingModel,
+    swap: Swap,
+    inputs: Inputs,
+    encoder_params: Any,
+    source_identity: IdentityEmbedding,
+) -> jax.Array:
+    def vector(pictures: jax.Array) -> jax.Array:
+        faces = hide_hair(arcface_window(pictures, model.arcface_window), *model.identity_view)
+        return model.identity_encoder.embed(encoder_params, faces).vector
+
+    sees_all = model.identity_view == (0, 0)
+    if sees_all:
+        swapped_vector = _embed(model, encoder_params, swap.picture).vector
+        source_vector = source_identity.vector
+    else:
+        swapped_vector, source_vector = vector(swap.picture), vector(inputs.source)
+    return losses.identity_loss(
+        swapped_vector=swapped_vector, source_vector=source_vector, margin=model.identity_margin
+    )
+
+
+def _truth_terms(model: TrainingModel, swap: Swap, inputs: Inputs) -> dict[str, jax.Array]:
+    terms = {}
+    if inputs.has_truth is not None and inputs.mask is not None:
+        terms['truth'] = losses.truth_loss(
+            swapped=swap.picture,
+            truth=inputs.truth,
+            has_truth=inputs.has_truth,
+            emphasis=1 + model.feature_weight * near_features(inputs.boundary_map),
+        )
+        if model.generator.mask:
+            terms['mask'] = losses.mask_loss(mask=swap.mask, truth=inputs.mask)
+            terms['mask_cost'] = losses.mask_cost_loss(mask=swap.mask)
+    if swap.of_moved is not None:
+        moved, _, seen = _moved(model, swap.picture, inputs)
+        terms['shift'] = losses.shift_loss(
+            moved_swap=moved, swap_of_moved=swap.of_moved, seen=seen
+        )
+    return terms
 
 
 def _weighted_sum(weights: LossWeights, terms: dict[str, jax.Array]) -> jax.Array:

@@ -218,3 +218,10 @@ def test_a_picture_shown_small_is_averaged():
     blending.paste(frame, blending.Patch(picture, np.ones((128, 128), np.float32), quarter))
     assert np.abs(frame[12:40, 12:40].astype(int) - 100).max() <= 1
     assert not frame[:9].any() and not frame[43:].any()
+
+
+def test_a_face_crop_shows_the_chin_and_ends_at_its_edge():
+    mask = blending.blending_mask(128, 'face-v1')
+    assert mask[0].max() == mask[:, -1].max() == 0
+    # The chin of an average face is at nine tenths of the height.
+    assert mask[112, 64] > 0.9 and blending.blending_mask(128)[112, 64] < 0.4

@@ -3,6 +3,7 @@
 import dataclasses
 
 import cv2
+import numpy as np
 import pytest
 
 from apgan_jax.face import quality
@@ -33,3 +34,13 @@ def test_sharpness_does_not_depend_on_light_or_contrast(portrait_face):
     darker = (0.5 * portrait().astype(float) + 20).round().astype('uint8')
     sharp = quality.sharpness(portrait(), portrait_face.landmarks)
     assert quality.sharpness(darker, portrait_face.landmarks) == pytest.approx(sharp, rel=0.1)
+
+
+def test_a_head_is_turned_where_its_nose_lies_beside_the_eyes_middle():
+    def looks(beside, roll=0.0):
+        points = np.array([[-0.5, 0], [0.5, 0], [beside, 0.6], [-0.4, 1], [0.4, 1]]) * 40
+        turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+        return quality.looks_turned(points @ turn.T + 100)
+
+    assert not looks(0.0) and not looks(0.25) and not looks(-0.25, roll=0.7)
+    assert looks(0.4) and looks(-0.4) and looks(0.4, roll=0.7)

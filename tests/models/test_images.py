@@ -96,3 +96,32 @@ def test_image_grid():
     assert grid.shape == (6, 8, 3)
     assert (grid[:3] == 1).all()
     assert (grid[3:] == 2).all()
+
+
+def test_hair_is_hidden_by_black():
+    faces = jnp.ones((2, 112, 112, 3))
+    shown = np.asarray(images.hide_hair(faces, 30, 10))
+    assert (shown[:, 30:, 10:-10] == 1).all()
+    assert (shown[:, :30] == -1).all() and (shown[:, :, :10] == -1).all()
+    assert (shown[:, :, -10:] == -1).all()
+    np.testing.assert_array_equal(images.hide_hair(faces, 0, 0), faces)
+
+
+def test_pictures_are_moved_by_their_offsets():
+    pictures = np.random.default_rng(0).normal(size=(3, 6, 6, 2)).astype(np.float32)
+    offsets = np.array([[0, 0], [2, -1], [-2, 2]])
+    moved, seen = images.move_pictures(pictures, offsets, 2)
+    np.testing.assert_array_equal(moved[0], pictures[0])
+    assert np.asarray(seen[0]).all()
+    # Down by two and one to the left.
+    np.testing.assert_array_equal(moved[1, 2:, :5], pictures[1, :4, 1:])
+    np.testing.assert_array_equal(moved[1, 0, :5], pictures[1, 0, 1:])
+    assert np.asarray(seen[1, 2:, :5]).all() and np.asarray(seen[1]).sum() == 20
+    np.testing.assert_array_equal(moved[2, :4, 2:], pictures[2, 2:, :4])
+
+
+def test_what_is_near_features():
+    boundary_map = np.zeros((1, 64, 64, 3), np.float32)
+    boundary_map[0, 20, 30, 1] = 0.5
+    near = np.asarray(images.near_features(boundary_map))[0, ..., 0]
+    assert (near[18:23, 28:33] == 0.5).all() and near.sum() == 0.5 * 25

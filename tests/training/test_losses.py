@@ -203,3 +203,72 @@ def test_the_papers_weights():
         style=3,
         different_reconstruction=0.1,
     )
+
+
+def test_the_identity_term_ends_at_its_margin():
+    source = jnp.array([[1.0, 0.0]])
+
+    def loss(angle, margin):
+        swapped = jnp.array([[jnp.cos(angle), jnp.sin(angle)]])
+        return losses.identity_loss(swapped_vector=swapped, source_vector=source, margin=margin)
+
+    far, near = np.arccos(0.5), np.arccos(0.9)
+    assert float(loss(far, 0.8)) == pytest.approx(0.3, abs=1e-6)
+    assert float(jax.grad(loss)(far, 0.8)) == pytest.approx(np.sin(far), rel=1e-5)
+    assert float(loss(near, 0.8)) == float(jax.grad(loss)(near, 0.8)) == 0
+    assert float(loss(near, 1.0)) == pytest.approx(0.1, abs=1e-6)
+
+
+def test_the_truth_counts_where_there_is_one():
+    swapped, truth = normal(3, 4, 4, 3), normal(3, 4, 4, 3, seed=1)
+    has_truth = np.array([True, False, True])
+    squares = np.square(swapped.astype(np.float64) - truth).mean(axis=-1)
+    arguments = {'truth': truth, 'has_truth': has_truth}
+    loss = losses.truth_loss(swapped=swapped, **arguments)
+    assert float(loss) == pytest.approx((squares[0].mean() + squares[2].mean()) / 3, rel=1e-5)
+    emphasis = 1 + 3 * (normal(3, 4, 4, 1, seed=2) > 0)
+    loss = losses.truth_loss(swapped=swapped, emphasis=emphasis, **arguments)
+    weighted = (squares * emphasis[..., 0]).mean(axis=(1, 2)) * has_truth
+    assert float(loss) == pytest.approx(weighted.mean(), rel=1e-5)
+    gradient = jax.grad(lambda x: losses.truth_loss(swapped=x, **arguments))(jnp.array(swapped))
+    expected = 2 * (swapped - truth) * has_truth[:, None, None, None] / swapped.size
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-8)
+
+
+def test_what_a_mask_costs_by_hand():
+    mask, truth = jnp.array([[[[0.2], [1.0]]]]), jnp.array([[[[0.0], [0.5]]]])
+    assert float(losses.mask_loss(mask=mask, truth=truth)) == pytest.approx((0.04 + 0.25) / 2)
+    assert float(losses.mask_cost_loss(mask=mask)) == pytest.approx(0.6)
+    gradient = jax.grad(lambda x: losses.mask_loss(mask=x, truth=truth))(mask)
+    np.testing.assert_allclose(gradient, mask - truth, rtol=1e-6)
+
+
+def test_two_frames_of_a_photo_are_compared_where_both_show_it():
+    moved, again = jnp.zeros((1, 1, 2, 3)), jnp.full((1, 1, 2, 3), 0.5)
+    seen = jnp.array([[[[1.0], [0.0]]]])
+
+    def loss(moved, again):
+        return losses.shift_loss(moved_swap=moved, swap_of_moved=again, seen=seen)
+
+    assert float(loss(moved, again)) == pytest.approx(0.125)
+    to_moved, to_again = jax.grad(loss, argnums=(0, 1))(moved, again)
+    assert not to_moved.any()
+    np.testing.assert_allclose(to_again[0, 0, :, 0], [2 * 0.5 / 6, 0], rtol=1e-6)
+
+
+def test_point_weights_are_of_the_points():
+    swapped, target = jnp.zeros((1, 2, 2)), jnp.array([[[0.01, 0.0], [0.0, 0.02]]])
+    arguments = {'swapped_landmarks': swapped, 'target_landmarks': target}
+    assert float(losses.landmark_loss(**arguments)) == pytest.approx(2.5, rel=1e-5)
+    weights = np.array([1.0, 3.0], np.float32)
+    loss = losses.landmark_loss(**arguments, point_weights=weights)
+    assert float(loss) == pytest.approx((1 + 12) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize('step, expected', [(0, 60.0), (10, 60.0), (15, 32.5), (20, 5.0), (99, 5.0)])
+def test_weights_follow_their_course(step, expected):
+    weights = losses.LossWeights(truth=7.0)
+    course = {'mask': ((10, 60.0), (20, 5.0))}
+    found = jax.jit(lambda step: losses.weights_at(weights, course, step))(jnp.array(step))
+    assert float(found.mask) == pytest.approx(expected)
+    assert found.truth == 7.0 and found.adversarial == 2.0

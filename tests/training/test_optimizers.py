@@ -83,3 +83,13 @@ def test_clip_rho_clips_rho_alone():
     np.testing.assert_allclose(clipped['norm_0']['rho'], [0.0, 0.3, 1.0])
     np.testing.assert_array_equal(clipped['conv']['kernel'], values)
     np.testing.assert_array_equal(clipped['rhododendron']['b'], values)
+
+
+def test_a_course_stands_for_the_constant_part():
+    course = ((0, 4.0), (10, 4.0), (20, 2.0))
+    rate = optimizers.learning_rate_schedule(
+        1.0, num_steps=100, warmup_steps=4, decay_steps=20, course=course
+    )
+    expected = {0: 0.0, 2: 2.0, 4: 4.0, 15: 3.0, 50: 2.0, 90: 1.0, 100: 0.0}
+    found = {step: float(rate(step)) for step in expected}
+    assert found == pytest.approx(expected, abs=1e-6)
