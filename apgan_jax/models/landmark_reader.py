@@ -20,12 +20,14 @@ from flax.traverse_util import unflatten_dict
 
 from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import HEAD_V1_WINDOW, Window, in_other_crop
 from apgan_jax.files import safetensors_file
 from apgan_jax.files.tensors import flatten, require_shapes, shapes_of
 from apgan_jax.models.convolutions import Conv
 from apgan_jax.models.images import resize_window
 
-# Of the head crop (left, top, right, bottom): brows to chin; at 128 px, these pixels as they are.
+# Of the head crop, head-v1 (left, top, right, bottom): brows to chin; at 128 px, these pixels as
+# they are.
 INNER_FACE = (0.25, 0.3125, 0.75, 0.8125)
 INPUT_SIZE = 64
 SHIPPED = asset('landmark_reader.safetensors')
@@ -56,6 +58,21 @@ class LandmarkNetwork(nn.Module):
         return nn.Dense(self.num_components, name='coordinates')(x)
 
 
+def inner_face(crops: jax.Array, arcface_window: Window) -> jax.Array:
+    """What the network is shown, whichever crop it is cut from.
+
+    Args:
+      crops: float (n, size, size, 3).
+      arcface_window: of their CropSpec.
+
+    Returns:
+      float32 (n, 64, 64, 3), the same range of values.
+    """
+    corners = in_other_crop(np.reshape(INNER_FACE, (2, 2)), HEAD_V1_WINDOW, arcface_window)
+    (left, top), (right, bottom) = corners.tolist()
+    return resize_window(crops, (left, top, right, bottom), INPUT_SIZE)
+
+
 @dataclass(frozen=True)
 class LandmarkReader:
     """The network and what its output stands for.
@@ -65,7 +82,7 @@ class LandmarkReader:
 
     Attributes:
       params: of `LandmarkNetwork`.
-      mean: landmarks, float32 (points, 2), in parts of the crop's size.
+      mean: landmarks, float32 (points, 2), in parts of the head crop's size.
       components: float32 (components, points, 2); a coordinate of 1 is a standard deviation.
     """
 
@@ -73,19 +90,23 @@ class LandmarkReader:
     mean: np.ndarray
     components: np.ndarray
 
-    def read(self, head_crops: jax.Array) -> jax.Array:
+    def read(self, crops: jax.Array, arcface_window: Window) -> jax.Array:
         """Landmarks of pictures, differentiable.
 
         Args:
-          head_crops: float (n, size, size, 3) in [-1, 1].
+          crops: float (n, size, size, 3) in [-1, 1].
+          arcface_window: of their CropSpec.
 
         Returns:
           float32 (n, points, 2): x and y in parts of the size.
         """
-        inner_faces = resize_window(head_crops, INNER_FACE, INPUT_SIZE)
+        inner_faces = inner_face(crops, arcface_window)
         network = LandmarkNetwork(len(self.components))
         coordinates: Any = network.apply({'params': self.params}, inner_faces)
-        return jax.numpy.asarray(self.mean) + jax.numpy.tensordot(coordinates, self.components, 1)
+        in_head = jax.numpy.asarray(self.mean) + jax.numpy.tensordot(
+            coordinates, self.components, 1
+        )
+        return jax.numpy.asarray(in_other_crop(in_head, HEAD_V1_WINDOW, arcface_window))
 
     def save(self, path: Path, card: Mapping[str, Any]) -> None:
         """Writes a safetensors file.

@@ -12,6 +12,7 @@ from clu import metrics
 from flax import struct
 from jax.sharding import AbstractMesh, Mesh
 
+from apgan_jax.face.alignment import HEAD_V1_WINDOW, Window
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.discriminator import MultiScaleDiscriminator, ScaleOutput
 from apgan_jax.models.generator import Generator, generate
@@ -59,6 +60,7 @@ class TrainingModel:
       accumulation_steps: parts that a batch goes through the networks in; a part needs its share of
         the activations' memory, and gradients and losses are means over the whole batch.
       landmark_reader: frozen, for the landmark loss; None: without that loss.
+      arcface_window: of the crops, which the identity encoder sees.
     """
 
     generator: Generator
@@ -71,6 +73,7 @@ class TrainingModel:
     ema_decay: float = 0.999
     accumulation_steps: int = 1
     landmark_reader: LandmarkReader | None = None
+    arcface_window: Window = HEAD_V1_WINDOW
 
 
 class Judgement(NamedTuple):
@@ -211,7 +214,7 @@ def _gradients(
     source, target = normalise_image(batch['source']), normalise_image(batch['target'])
     boundary_map = normalise_boundary_map(batch['boundary_map'])
     embed = model.identity_encoder.embed
-    source_identity = embed(encoder_params, arcface_window(source))
+    source_identity = embed(encoder_params, arcface_window(source, model.arcface_window))
 
     def swap(params: Any) -> jax.Array:
         return generate(model.generator, params, target, boundary_map, source_identity)
@@ -223,7 +226,7 @@ def _gradients(
         return Judgement(discriminate(target), discriminate(swapped))
 
     def compare(swapped: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        vector = embed(encoder_params, arcface_window(swapped)).vector
+        vector = embed(encoder_params, arcface_window(swapped, model.arcface_window)).vector
         return content_terms(model, swapped, target, vector, source_identity, batch['same_image'])
 
     swapped, pull_generator = jax.vjp(swap, generator_params)
@@ -312,13 +315,14 @@ def swap_pairs(
     """
     embed = functools.partial(model.identity_encoder.embed, encoder_params)
     target = normalise_image(batch['target'])
-    identity = embed(arcface_window(normalise_image(batch['source'])))
+    face_of = functools.partial(arcface_window, window=model.arcface_window)
+    identity = embed(face_of(normalise_image(batch['source'])))
     # The average's singular vectors are close to the raw kernels': two iterations find them.
     params, _ = spectral_norm.normalise(ema_params, spectral, steps=2)
     boundary_map = normalise_boundary_map(batch['boundary_map'])
     swapped = generate(model.generator, params, target, boundary_map, identity)
-    vector = embed(arcface_window(swapped)).vector
-    target_vector = embed(arcface_window(target)).vector
+    vector = embed(face_of(swapped)).vector
+    target_vector = embed(face_of(target)).vector
     return {
         'swapped': to_uint8(swapped),
         'encoder_source': losses.cosine_similarity(vector, identity.vector),
@@ -396,8 +400,8 @@ def content_terms(
     terms = {'identity': identity, 'reconstruction': reconstruction}
     if model.landmark_reader is not None:
         terms['landmarks'] = losses.landmark_loss(
-            swapped_landmarks=model.landmark_reader.read(swapped),
-            target_landmarks=model.landmark_reader.read(target),
+            swapped_landmarks=model.landmark_reader.read(swapped, model.arcface_window),
+            target_landmarks=model.landmark_reader.read(target, model.arcface_window),
         )
     return _weighted_sum(weights, terms), terms
 
