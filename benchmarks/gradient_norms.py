@@ -146,7 +146,7 @@ def look(
     embed = functools.partial(model.identity_encoder.embed, encoder_params)
     source, target = normalise_image(batch['source']), normalise_image(batch['target'])
     boundary_map = normalise_boundary_map(batch['boundary_map'])
-    identity = embed(arcface_window(source))
+    identity = embed(arcface_window(source, model.arcface_window))
     swapped = generate(model.generator, generator_params, target, boundary_map, identity)
 
     def discriminate(image: jax.Array) -> Any:
@@ -154,7 +154,7 @@ def look(
 
     def terms(image: jax.Array) -> tuple[dict[str, jax.Array], Judgement]:
         judgement = Judgement(discriminate(target), discriminate(image))
-        vector = embed(arcface_window(image)).vector
+        vector = embed(arcface_window(image, model.arcface_window)).vector
         _, judged = adversarial_terms(model, judgement)
         _, compared = content_terms(model, image, target, vector, identity, batch['same_image'])
         weighted = {

@@ -64,7 +64,9 @@ def limits(faces: PairedFaces) -> dict[str, dict[str, float]]:
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for source, target in tqdm(faces.pairs, unit='pair', disable=None):
         identity = galleries.metrics(faces.people[source], faces[source].crop[None])
-        seen = SeenFace(faces[target].crop, faces[target].landmarks)
+        seen = SeenFace(
+            faces[target].crop, faces[target].landmarks, arcface_window=faces.arcface_window
+        )
         for name, crop in _pictures(faces, source, target):
             pair = pair_in_place(seen, crop)
             for metric in (*identity, *suite.metrics):

@@ -58,7 +58,7 @@ class Side:
 
     def identity(self, source: np.ndarray) -> dict[str, Any]:
         """The embedding of uint8 pictures: the generator's input."""
-        embedding = self._embed(self._encoder_params, arcface_window(normalise_image(source)))
+        embedding = self._embed(self._encoder_params, self._face_of(source))
         return {'vector': np.asarray(embedding.vector), 'features': _flat(embedding.features)}
 
     def outputs(self, name: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -90,12 +90,13 @@ class Side:
         return make(inputs)
 
     def _generator_call(self, inputs: dict[str, Any]) -> Callable[[], jax.Array]:
-        identity = self._embed(
-            self._encoder_params, arcface_window(normalise_image(inputs['source']))
-        )
+        identity = self._embed(self._encoder_params, self._face_of(inputs['source']))
         target = normalise_image(inputs['target'])
         boundary_map = normalise_boundary_map(inputs['boundary_map'])
         return lambda: self._generate(self._folded, target, boundary_map, identity)
+
+    def _face_of(self, crops: np.ndarray) -> jax.Array:
+        return arcface_window(normalise_image(crops), self._model.arcface_window)
 
     def _identity_call(self, inputs: dict[str, Any]) -> Callable[[], Any]:
         images, vector = jax.device_put((inputs['images'], inputs['vector']))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apgan_jax.errors import UserError
-from apgan_jax.face.alignment import ARCFACE_WINDOW
+from apgan_jax.face.alignment import ARCFACE_WINDOWS, Window
 
 _ARCFACE_SIZE = 112
 _FEATURE_CHANNELS = {'56': 128, '28': 256, '14': 512, '7': 512}
@@ -353,16 +353,16 @@ class MobileFaceNet(nn.Module):
 
 
 class ArcFaceWindow(nn.Module):
-    """The window of a head crop that the encoder sees, at 112 px: two matrix products."""
+    """The window of a crop that the encoder sees, at 112 px: two matrix products."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, window: Window) -> None:
         super().__init__()
-        left, top, right, bottom = ARCFACE_WINDOW
+        left, top, right, bottom = window
         self.register_buffer('rows', _resize_matrix(size, top, bottom))
         self.register_buffer('columns', _resize_matrix(size, left, right))
 
-    def forward(self, head_crop: Tensor) -> Tensor:
-        return torch.matmul(torch.matmul(self.rows, head_crop), self.columns.T)
+    def forward(self, crop: Tensor) -> Tensor:
+        return torch.matmul(torch.matmul(self.rows, crop), self.columns.T)
 
 
 def _resize_matrix(size: int, start: float, stop: float) -> Tensor:
@@ -500,7 +500,7 @@ class TrainStep:
             MultiScaleDiscriminator(**config['discriminator']), tensors['discriminator'], **build
         )
         self._encoder = build_encoder(tensors['encoder'], **build)
-        self._window = ArcFaceWindow(config['size'])
+        self._window = ArcFaceWindow(config['size'], ARCFACE_WINDOWS[config['crop']])
         optimizer = config['optimizer']
         betas = (optimizer['beta1'], optimizer['beta2'])
         self.generator = NormalisedNetwork(

@@ -12,6 +12,8 @@ def get_config() -> ConfigDict:
     config.data_dir = ''
     # Height and width of the crops, pixels; the data set must have it too.
     config.size = 128
+    # 'head-v1', the paper's whole head, or 'face-v1', brow to chin; the data set must have it too.
+    config.crop = 'head-v1'
     # Pairs a step, over all devices and processes.
     config.batch_size = 16
     # Parts that a batch goes through the networks in, one after the other, to need less memory.

@@ -35,13 +35,14 @@ from apgan_jax.data.records import CROP_SPEC_KEY, DATASET_NAME
 from apgan_jax.errors import UserError
 from apgan_jax.face import alignment, landmarks
 from apgan_jax.face.aligned import align_face
-from apgan_jax.face.alignment import CropSpec
+from apgan_jax.face.alignment import ARCFACE_WINDOWS, HEAD_V1, CropSpec, Window
 from apgan_jax.files.image_files import decode_image, encode_image
 from data_prep.filtering import ANY_FACE, FaceFilter, FaceRules
 from data_prep.near_duplicates import FacePrint, find_near_duplicates, make_print
 from data_prep.sources import Photo, list_photos
 
-VERSION = '1.0.0'
+# 1.1.0: with `photo_size`.
+VERSION = '1.1.0'
 MIN_FACE_WIDTH = 32
 _REJECTED = 'rejected'
 _REJECTED_FILE = 'rejected.tsv'
@@ -91,6 +92,7 @@ def make_features(
         'landmarks': aligned.landmarks,
         'five_points': landmarks.five_points(aligned.landmarks),
         'crop_from_frame': aligned.crop_from_frame.astype(np.float32),
+        'photo_size': np.array(photo.shape[:2], np.float32),
     }
 
 
@@ -122,7 +124,7 @@ class AlignFace(beam.DoFn):
     def setup(self) -> None:
         """Starts MediaPipe and the other networks once a worker."""
         self._landmarker = landmarks.FaceLandmarker(max_faces=4)
-        self._filter = FaceFilter(self._selection.rules)
+        self._filter = FaceFilter(self._selection.rules, crop=self._spec.name)
 
     def teardown(self) -> None:
         """Frees MediaPipe."""
@@ -165,13 +167,13 @@ def _rejected(photo: Photo, reason: str) -> beam.pvalue.TaggedOutput:
     return beam.pvalue.TaggedOutput(_REJECTED, f'{photo.path}\t{reason}')
 
 
-def _print_of(item: tuple[str, tuple[Photo, dict[str, Any]]]) -> FacePrint:
+def _print_of(item: tuple[str, tuple[Photo, dict[str, Any]]], window: Window) -> FacePrint:
     key, (photo, features) = item
     crop = decode_image(features['image'])
     assert crop is not None  # encoded a moment ago
     width = np.ptp(features['landmarks'][:468, 0]) / alignment.scale_of(features['crop_from_frame'])
     return make_print(
-        crop, key=key, name=str(photo.path), identity=photo.identity, width=float(width)
+        crop, window, key=key, name=str(photo.path), identity=photo.identity, width=float(width)
     )
 
 
@@ -212,6 +214,7 @@ class ApganFaces(  # type: ignore[call-arg]
                     ),
                     'five_points': tfds.features.Tensor(shape=(5, 2), dtype=np.float32),
                     'crop_from_frame': tfds.features.Tensor(shape=(2, 3), dtype=np.float32),
+                    'photo_size': tfds.features.Tensor(shape=(2,), dtype=np.float32),
                     'identity': tfds.features.Text(),
                     'file_name': tfds.features.Text(),
                 }
@@ -233,7 +236,7 @@ class ApganFaces(  # type: ignore[call-arg]
             | 'Align' >> align.with_outputs(_REJECTED, main='aligned')
         )
         if self._selection.unique:
-            faces, duplicates = _drop_near_duplicates(faces)
+            faces, duplicates = _drop_near_duplicates(faces, self._spec.arcface_window)
             rejects.append(duplicates)
         # TFDS runs the pipeline; the list of rejects is written beside it by the same run.
         report = beam.io.WriteToText(os.fspath(self._rejected_prefix))
@@ -245,12 +248,12 @@ class ApganFaces(  # type: ignore[call-arg]
 
 
 def _drop_near_duplicates(
-    faces: beam.PCollection,
+    faces: beam.PCollection, window: Window
 ) -> tuple[beam.PCollection, beam.PCollection]:
     """The faces to keep, and the report's lines on the others."""
     left_out = (
         faces
-        | 'Prints' >> beam.Map(_print_of)
+        | 'Prints' >> beam.Map(_print_of, window)
         | 'All prints' >> beam.combiners.ToList()
         | 'Near-duplicates' >> beam.Map(find_near_duplicates)
     )
@@ -358,6 +361,11 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     parser.add_argument('--exclude', action='append', default=[], metavar='GLOB')
     parser.add_argument('--output', type=Path, required=True)
     parser.add_argument('--size', type=int, default=128, help='of the crops, pixels')
+    parser.add_argument(
+        '--crop',
+        default=HEAD_V1,
+        help=f'{" or ".join(ARCFACE_WINDOWS)}: the whole head, or the face from brow to chin',
+    )
     parser.add_argument('--min-face', type=float, default=MIN_FACE_WIDTH, help='width, pixels')
     parser.add_argument(
         '--clear',
@@ -393,6 +401,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.size < 16:
             raise UserError(f'--size {options.size}: must be 16 or more pixels')
+        spec = CropSpec.named(options.crop, options.size)
         photos = list_photos(
             options.source,
             labels=options.labels,
@@ -402,7 +411,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         counts = build(
             photos,
             output=options.output,
-            spec=CropSpec(size=options.size),
+            spec=spec,
             selection=Selection(
                 min_face_width=options.min_face,
                 rules=FaceRules(clear=options.clear, min_age=options.min_age),

@@ -1,7 +1,8 @@
 """Which faces are fit to learn from: clear ones of adults.
 
-A face is measured in a head crop of fixed size, so that thresholds mean the same for every photo
-and every `--size`. Thresholds were set by eye on CelebA and synthetic faces; what they cost and
+A face is measured in a head crop of fixed size, so that thresholds mean the same for every photo,
+every `--size` and every `--crop`; but what must not lie outside of the photo is the crop's to say.
+Thresholds were set by eye on CelebA and synthetic faces; what they cost and
 what they miss stands in docs/training-notes.md.
 """
 
@@ -12,7 +13,15 @@ import numpy as np
 
 from apgan_jax.face import detection, landmarks, quality
 from apgan_jax.face.aligned import AlignedFace, align_face
-from apgan_jax.face.alignment import CropSpec
+from apgan_jax.face.alignment import (
+    FACE_V1,
+    HEAD_V1,
+    CropSpec,
+    estimate_crop_from_frame,
+    inside_photo,
+    transform_points,
+)
+from apgan_jax.face.blending import face_outline
 from apgan_jax.face.landmarks import Face
 from data_prep.age import AGE_NETWORK, AgeNetwork
 from data_prep.sources import LOOKS_YOUNG
@@ -21,6 +30,9 @@ MAX_TURN_DEGREES = 40.0
 MIN_SHARPNESS = 0.012
 # Of the head crop, that repeats the photo's edge: streaks a generator would learn.
 MAX_OUTSIDE = 0.2
+# Of the face's outline, which is what a face-v1 crop is for: chins and foreheads that a photo ends
+# at by a few pixels.
+MAX_OUTLINE_OUTSIDE = 0.05
 # YuNet says 0.93 of a plain face and less where a hand or a microphone is before it.
 MIN_SCORE = 0.895
 # Where the landmarks of the mirrored crop lie apart from the mirrored landmarks by more of the
@@ -30,6 +42,7 @@ MAX_DISAGREEMENT = 0.08
 MIN_EYE_BRIGHTNESS = 0.5
 
 _SPEC = CropSpec(size=160)
+_FACE_SPEC = CropSpec.named(FACE_V1, 160)
 _EYE_SURROUNDINGS = (
     (113, 225, 224, 223, 222, 221, 189, 244, 233, 232, 231, 230, 229, 228, 31, 226),
     (342, 445, 444, 443, 442, 441, 413, 464, 453, 452, 451, 450, 449, 448, 261, 446),
@@ -70,14 +83,15 @@ class FaceFilter(landmarks.Closing):
 
     Args:
       rules: what is asked.
+      crop: name of the data set's: of head-v1 most must lie within the photo, of face-v1 the face.
 
     Raises:
       UserError: a network is missing.
     """
 
-    def __init__(self, rules: FaceRules) -> None:
+    def __init__(self, rules: FaceRules, *, crop: str = HEAD_V1) -> None:
         self._rules = rules
-        self._clarity = _Clarity() if rules.clear else None
+        self._clarity = _Clarity(crop) if rules.clear else None
         self._age = AgeNetwork() if rules.min_age > 0 else None
 
     def close(self) -> None:
@@ -101,7 +115,8 @@ class FaceFilter(landmarks.Closing):
 
 
 class _Clarity:
-    def __init__(self) -> None:
+    def __init__(self, crop: str) -> None:
+        self._border_fault = _head_border_fault if crop == HEAD_V1 else _face_border_fault
         self._landmarker = landmarks.FaceLandmarker(expressions=False)
         self._detector = detection.create_yunet(_SPEC.size, _SPEC.size)
 
@@ -115,10 +130,10 @@ class _Clarity:
         sharpness = quality.sharpness(photo, face.landmarks)
         if sharpness < MIN_SHARPNESS:
             return f'blurred: {sharpness:.4f} < {MIN_SHARPNESS}'
+        fault = self._border_fault(photo, face)
+        if fault is not None:
+            return fault
         aligned = align_face(photo, face.landmarks, _SPEC)
-        outside = outside_share(aligned.crop_from_frame, photo.shape[:2])
-        if outside > MAX_OUTSIDE:
-            return f'cut by the border: {outside:.2f} > {MAX_OUTSIDE} of the crop'
         brightness = eye_brightness(aligned)
         if brightness < MIN_EYE_BRIGHTNESS:
             return f'eyes in the dark: {brightness:.2f} < {MIN_EYE_BRIGHTNESS} of the cheeks'
@@ -150,17 +165,48 @@ class _Clarity:
         return float(apart / np.linalg.norm(points[0] - points[1]))
 
 
-def outside_share(crop_from_frame: np.ndarray, frame_shape: tuple[int, int]) -> float:
-    """Share of a 160-px head crop that lies outside of the photo, 0 to 1.
+def _head_border_fault(photo: np.ndarray, face: Face) -> str | None:
+    crop_from_frame = estimate_crop_from_frame(face.five_points, _SPEC)
+    outside = outside_share(crop_from_frame, photo.shape[:2])
+    if outside > MAX_OUTSIDE:
+        return f'cut by the border: {outside:.2f} > {MAX_OUTSIDE} of the crop'
+    return None
+
+
+def _face_border_fault(photo: np.ndarray, face: Face) -> str | None:
+    height, width = photo.shape[:2]
+    mesh = face.landmarks[:468]
+    if mesh.min() < -0.5 or (mesh > (width - 0.5, height - 0.5)).any():
+        return 'cut by the border: part of the face mesh is outside'
+    outside = outline_outside(face.landmarks, (height, width))
+    if outside > MAX_OUTLINE_OUTSIDE:
+        return f"cut by the border: {outside:.2f} > {MAX_OUTLINE_OUTSIDE} of the face's outline"
+    return None
+
+
+def outside_share(crop_from_frame: np.ndarray, photo_size: tuple[int, int]) -> float:
+    """Share of a 160-px crop that lies outside of the photo, 0 to 1.
 
     Args:
       crop_from_frame: (2, 3), to the crop.
-      frame_shape: height and width of the photo.
+      photo_size: height and width of the photo, pixels.
     """
-    inside = cv2.warpAffine(
-        np.ones(frame_shape, np.uint8), crop_from_frame, (_SPEC.size, _SPEC.size)
-    )
-    return 1 - float(inside.mean())
+    return 1 - float(inside_photo(crop_from_frame, photo_size, _SPEC.size).mean())
+
+
+def outline_outside(points: np.ndarray, photo_size: tuple[int, int]) -> float:
+    """Share of the area within a face's outline that lies outside of the photo, 0 to 1.
+
+    Args:
+      points: landmarks (478, 2), pixels of the photo.
+      photo_size: height and width of the photo, pixels.
+    """
+    size = _FACE_SPEC.size
+    crop_from_frame = estimate_crop_from_frame(landmarks.five_points(points), _FACE_SPEC)
+    outline = face_outline(transform_points(crop_from_frame, points), size)
+    face = cv2.fillConvexPoly(np.zeros((size, size), np.uint8), np.rint(outline).astype(int), 1)
+    inside = inside_photo(crop_from_frame, photo_size, size)
+    return 1 - float(inside[face > 0].mean())
 
 
 def eye_brightness(aligned: AlignedFace) -> float:

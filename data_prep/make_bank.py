@@ -58,11 +58,11 @@ def embed_faces(data_dir: Path, prefix: str, swapper: Swapper) -> EmbeddedFaces:
     found = [record for record in records if record.file_name.startswith(prefix)]
     if not found:
         raise UserError(f'--prefix {prefix}: no record of {data_dir} begins so')
-    sface = SFaceRecogniser()
+    sface, window = SFaceRecogniser(), swapper.bundle.crop_spec.arcface_window
     parts, vectors = [], []
     for crops in _batches(found):
         parts.append(jax.device_get(swapper.embed(crops)))
-        vectors.append(sface.embed(crops))
+        vectors.append(sface.embed(crops, window))
     count = len(found)
     embeddings = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *parts)
     names = [record.file_name for record in found]

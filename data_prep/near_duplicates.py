@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from apgan_jax.face.alignment import ARCFACE_WINDOW
+from apgan_jax.face.alignment import Window
 
 # Correlation of the small pictures. Of 270 pairs of CelebA and synthetic faces above 0.98, 99 %
 # bear one label, and are one photo by eye; below, synthetic people of one pose come as near. Photos
@@ -50,10 +50,27 @@ class FacePrint:
     thumbnail: bytes
 
 
-def make_print(crop: np.ndarray, *, key: str, name: str, identity: str, width: float) -> FacePrint:
-    """Takes the print of a head crop, RGB uint8 (size, size, 3); the rest as in `FacePrint`."""
+def make_print(
+    crop: np.ndarray,
+    arcface_window: Window,
+    *,
+    key: str,
+    name: str,
+    identity: str,
+    width: float,
+) -> FacePrint:
+    """Takes the print of a face.
+
+    Args:
+      crop: RGB uint8 (size, size, 3).
+      arcface_window: of its CropSpec.
+      key: as in `FacePrint`.
+      name: the same.
+      identity: the same.
+      width: the same.
+    """
     size = len(crop)
-    left, top, right, bottom = (round(size * edge) for edge in ARCFACE_WINDOW)
+    left, top, right, bottom = (round(size * edge) for edge in arcface_window)
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     face = cv2.resize(
         grey[top:bottom, left:right], (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA

@@ -10,6 +10,7 @@ people are private: keep the pictures out of repositories.
 import argparse
 import collections
 import csv
+import dataclasses
 import random
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from apgan_jax.data.records import FaceRecord, RecordDataset
+from apgan_jax.data.records import FaceRecord, RecordDataset, read_crop_spec
 from apgan_jax.errors import UserError
 from apgan_jax.face import landmarks
 from apgan_jax.face.aligned import align_face
@@ -49,9 +50,10 @@ def draw_rejects(data_dir: Path, count: int, seed: int) -> np.ndarray:
       UserError: `data_dir` has no report, or one without a face.
     """
     drawn = sample_rejects(Path(data_dir) / 'rejected.tsv', count, seed)
+    spec = dataclasses.replace(read_crop_spec(Path(data_dir)), size=_SIZE)
     with landmarks.FaceLandmarker(max_faces=4) as landmarker:
         tiles = [
-            _tile(_crop(photo, landmarker), _caption(reason))
+            _tile(_crop(photo, landmarker, spec), _caption(reason))
             for path, reason in drawn
             for photo in _photos(path, reason)
         ]
@@ -89,12 +91,12 @@ def _caption(reason: str) -> str:
     return 'twice' if kind == 'near-duplicate' else f'{kind.split()[0]} {figures.split()[0]}'
 
 
-def _crop(path: str, landmarker: landmarks.FaceLandmarker) -> np.ndarray:
+def _crop(path: str, landmarker: landmarks.FaceLandmarker, spec: CropSpec) -> np.ndarray:
     photo = decode_image(Path(path).read_bytes())
     face = None if photo is None else landmarks.largest(landmarker.detect(photo))
     if photo is None or face is None:
         return np.zeros((_SIZE, _SIZE, 3), np.uint8)
-    return align_face(photo, face.landmarks, CropSpec(size=_SIZE)).crop
+    return align_face(photo, face.landmarks, spec).crop
 
 
 def _tile(crop: np.ndarray, caption: str) -> np.ndarray:

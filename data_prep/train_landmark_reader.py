@@ -28,20 +28,20 @@ from apgan_jax.bundle import load_bundle
 from apgan_jax.data.pipeline import PairOptions, open_dataset, training_batches
 from apgan_jax.data.records import FaceRecord, RecordDataset
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import HEAD_V1_WINDOW, CropSpec, Window, in_other_crop
 from apgan_jax.face.landmarks import FaceLandmarker
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.images import (
     area_downsample,
     bilinear_upsample,
     normalise_image,
-    resize_window,
     to_uint8,
 )
 from apgan_jax.models.landmark_reader import (
-    INNER_FACE,
     INPUT_SIZE,
     LandmarkNetwork,
     LandmarkReader,
+    inner_face,
 )
 from apgan_jax.runtime import use_compilation_cache
 
@@ -57,8 +57,8 @@ class LabelledFaces(NamedTuple):
     """Pictures and landmarks.
 
     Attributes:
-      inner: uint8 (n, 64, 64, 3), see `INNER_FACE`.
-      landmarks: float32 (n, 478, 2), in parts of the crop's size.
+      inner: uint8 (n, 64, 64, 3), see `inner_face`.
+      landmarks: float32 (n, 478, 2), in parts of the head crop's size.
     """
 
     inner: np.ndarray
@@ -74,9 +74,10 @@ class LabelledFaces(NamedTuple):
 def read_photos(dataset: RecordDataset) -> LabelledFaces:
     """All photos of a data set."""
     records = [FaceRecord.parse(data) for data in tqdm(dataset, desc='read', disable=None)]
-    inner = _inner_faces(record.decode_image() for record in records)
+    spec = dataset.crop_spec
+    inner = _inner_faces((record.decode_image() for record in records), spec.arcface_window)
     landmarks = np.stack([record.landmarks for record in records])
-    return LabelledFaces(inner, _in_parts(landmarks, dataset.crop_spec.size))
+    return LabelledFaces(inner, _in_parts(landmarks, spec))
 
 
 def swap_photos(dataset: RecordDataset, swapper: Swapper, count: int, seed: int) -> LabelledFaces:
@@ -106,8 +107,9 @@ def swap_photos(dataset: RecordDataset, swapper: Swapper, count: int, seed: int)
         raise UserError(
             f'{swapper.bundle.name}: no face in {count} swapped pictures; give a trained bundle'
         )
+    spec = dataset.crop_spec
     return LabelledFaces(
-        _inner_faces(crops), _in_parts(np.stack(landmarks), dataset.crop_spec.size)
+        _inner_faces(crops, spec.arcface_window), _in_parts(np.stack(landmarks), spec)
     )
 
 
@@ -256,19 +258,21 @@ def _join(some: LabelledFaces, more: LabelledFaces) -> LabelledFaces:
     return LabelledFaces(*(np.concatenate(parts) for parts in zip(some, more, strict=True)))
 
 
-@jax.jit
-def _cut_inner_faces(crops: jax.Array) -> jax.Array:
-    return to_uint8(resize_window(normalise_image(crops), INNER_FACE, INPUT_SIZE))
+@functools.partial(jax.jit, static_argnums=1)
+def _cut_inner_faces(crops: jax.Array, window: Window) -> jax.Array:
+    return to_uint8(inner_face(normalise_image(crops), window))
 
 
-def _inner_faces(crops: Iterable[np.ndarray]) -> np.ndarray:
+def _inner_faces(crops: Iterable[np.ndarray], window: Window) -> np.ndarray:
     """One crop after the other: a data set's need not fit into memory."""
-    return np.concatenate([_cut_inner_faces(crop[None]) for crop in crops])
+    return np.concatenate([_cut_inner_faces(crop[None], window) for crop in crops])
 
 
-def _in_parts(landmarks: np.ndarray, size: int) -> np.ndarray:
-    """Pixels, whose centres are whole numbers, to parts of the size."""
-    return ((landmarks + 0.5) / size).astype(np.float32)
+def _in_parts(landmarks: np.ndarray, spec: CropSpec) -> np.ndarray:
+    """Pixels, whose centres are whole numbers, to parts of the head crop's size."""
+    in_crop = (landmarks + 0.5) / spec.size
+    in_head: np.ndarray = in_other_crop(in_crop, spec.arcface_window, HEAD_V1_WINDOW)
+    return in_head.astype(np.float32)
 
 
 def write_reader(

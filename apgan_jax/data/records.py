@@ -76,6 +76,14 @@ class FaceRecord:
         return self._array('crop_from_frame', 2, 3)
 
     @property
+    def photo_size(self) -> tuple[int, int] | None:
+        """Height and width of the photo, pixels; None where the data set is from before it."""
+        if 'photo_size' not in self._features:
+            return None
+        height, width = self._array('photo_size', 2)
+        return int(height), int(width)
+
+    @property
     def identity(self) -> str:
         """Who it is; '' where nobody knows."""
         return self._text('identity')

@@ -14,6 +14,7 @@ import numpy as np
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation.clips import CROP_SPEC
 from apgan_jax.evaluation.pictures import is_video
+from apgan_jax.face.alignment import Window
 from apgan_jax.files.image_files import images_in, is_image
 from apgan_jax.inference.sources import SourcePicture, read_source_pictures
 from apgan_jax.metrics.gallery import Gallery, identity_retrieval
@@ -84,11 +85,15 @@ class Galleries:
 
     Args:
       recognisers: of the evaluation.
+      window: ArcFace's in the faces' crops.
     """
 
-    def __init__(self, recognisers: Sequence[Recogniser]) -> None:
+    def __init__(
+        self, recognisers: Sequence[Recogniser], window: Window = CROP_SPEC.arcface_window
+    ) -> None:
         self._galleries = {recogniser.key: Gallery() for recogniser in recognisers}
         self._recognisers = recognisers
+        self._window = window
         self._entries: dict[str, int] = {}
         self._faces: dict[str, int] = defaultdict(int)
         self._cannot_find = False
@@ -101,7 +106,8 @@ class Galleries:
                 self._entries[digest] = len(self._entries)
                 self._faces[person] += 1
                 for recogniser in self._recognisers:
-                    self._galleries[recogniser.key].add(recogniser.embed(crop[None]), person)
+                    vector = recogniser.embed(crop[None], self._window)
+                    self._galleries[recogniser.key].add(vector, person)
 
     def metrics(
         self,
@@ -124,7 +130,7 @@ class Galleries:
         found = []
         for recogniser in self._recognisers:
             gallery = self._galleries[recogniser.key]
-            vectors = recogniser.embed(given if source is None else source)
+            vectors = recogniser.embed(given if source is None else source, self._window)
             vector = unit_vectors(vectors.mean(axis=0, keepdims=True))[0]
             found += (rows or similarities)(recogniser, vector)
             if gallery.count_of(person, excluded_entries=excluded) and len(self._faces) > 1:

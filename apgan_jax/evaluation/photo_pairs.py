@@ -27,7 +27,7 @@ from apgan_jax.evaluation.suite import Suite
 from apgan_jax.evaluation.table import Table, Value
 from apgan_jax.face import landmarks
 from apgan_jax.face.aligned import AlignedFace, align_face
-from apgan_jax.face.alignment import CropSpec
+from apgan_jax.face.alignment import CropSpec, Window
 from apgan_jax.face.face_pair import FacePair, SeenFace
 from apgan_jax.files.image_files import read_image, write_image
 from apgan_jax.inference.sources import MAX_FACES
@@ -82,6 +82,7 @@ class PairedFaces:
       faces: None for a photo without one.
       people: whose each face is.
       pairs: (source, target), numbers into `faces`.
+      arcface_window: of the faces' crops.
       protocol: what they are, lines.
       first_target: the photo of the first pair's target, if it is a file.
     """
@@ -90,6 +91,7 @@ class PairedFaces:
     faces: Sequence[AlignedFace | None]
     people: Sequence[str]
     pairs: Sequence[tuple[int, int]]
+    arcface_window: Window
     protocol: Sequence[str] = ()
     first_target: Path | None = None
 
@@ -128,6 +130,7 @@ def read_faces(wanted: PhotoPairs, spec: CropSpec) -> PairedFaces:
         faces,
         [photo.person for photo in wanted.photos],
         pairs,
+        spec.arcface_window,
         [f'{len(pairs)} of {len(wanted.pairs)} pairs of {len(wanted.photos)} photos'],
         wanted.photos[pairs[0][1]].path,
     )
@@ -150,6 +153,7 @@ def faces_of_records(pairs: EvaluationPairs) -> PairedFaces:
         [*sources, *targets],
         [f'source {n}' for n in numbers] + [f'target {n}' for n in numbers],
         [(n, count + n) for n in numbers],
+        pairs.arcface_window,
         [f'{count} pairs of records, {pairs.name}'],
     )
 
@@ -241,7 +245,7 @@ def _add_known_answers(
 
 def galleries_of(faces: PairedFaces, recognisers: Sequence[Recogniser]) -> Galleries:
     """Galleries of all faces."""
-    galleries = Galleries(recognisers)
+    galleries = Galleries(recognisers, faces.arcface_window)
     for face, person in zip(faces.faces, faces.people, strict=True):
         if face is not None:
             galleries.add(person, face.crop[None])
@@ -380,7 +384,8 @@ def swap_in_place(
     """
     face = faces[target]
     swapped = _generate(swapper, faces, own, face)
-    return pair_in_place(SeenFace(face.crop, face.landmarks), swapped)
+    seen = SeenFace(face.crop, face.landmarks, arcface_window=faces.arcface_window)
+    return pair_in_place(seen, swapped)
 
 
 def _generate(
@@ -396,4 +401,5 @@ def pair_in_place(target: SeenFace, swapped: np.ndarray) -> FacePair:
 
     The generator keeps the place, and eq. 13 comes later.
     """
-    return FacePair(target, in_place=swapped, swapped=SeenFace(swapped, target.landmarks))
+    seen = SeenFace(swapped, target.landmarks, arcface_window=target.arcface_window)
+    return FacePair(target, in_place=swapped, swapped=seen)

@@ -68,10 +68,10 @@ _MARGIN = 0.6
 
 
 class _Source(NamedTuple):
-    """Whom a target becomes: what the model is told, and head crop and thumbnail of the photo."""
+    """Whom a target becomes: what the model is told, and face and thumbnail of the photo."""
 
     identity: IdentityEmbedding
-    head: np.ndarray
+    face: SeenFace
     thumbnail: np.ndarray
 
 
@@ -199,8 +199,12 @@ class _Column:
             if face is not None
         ]
         points = found[0].landmarks
-        head = align_face(pictures[0], points, CROP_SPEC).crop
-        return _Source(self._swapper.embed_source(crops), head, thumbnail(pictures[0], points))
+        head = align_face(pictures[0], points, CROP_SPEC)
+        return _Source(
+            self._swapper.embed_source(crops),
+            SeenFace(head.crop, head.landmarks, arcface_window=CROP_SPEC.arcface_window),
+            thumbnail(pictures[0], points),
+        )
 
     def _crop(self, picture: np.ndarray, face: Face) -> np.ndarray:
         return align_face(picture, face.landmarks, self._swapper.bundle.crop_spec).crop
@@ -226,9 +230,9 @@ class _Column:
             *(
                 metric
                 for recogniser in self._suite.recognisers
-                for metric in similarities(recogniser, recogniser.embed(source.head[None])[0])
+                for metric in similarities(recogniser, recogniser.vector(source.face))
             ),
-            *([dlib_distance(self._dlib, source.head)] if self._dlib else []),
+            *([dlib_distance(self._dlib, source.face)] if self._dlib else []),
             *(metric for metric in self._suite.metrics if metric.key in _OF_3DDFA),
         ]
         for metric in metrics:

@@ -30,18 +30,29 @@ ARCFACE_TEMPLATE = (
     + 0.5
 ) / 112.0
 
-# ArcFace's crop shows the face alone; the paper synthesises the whole head. Scaled by 0.72 about
-# (0.5, 0.6) and moved to (0.5, 0.56), head and hair fit.
-_HEAD_SCALE, _HEAD_CENTRE, _HEAD_POSITION = 0.72, (0.5, 0.6), (0.5, 0.56)
-HEAD_V1_TEMPLATE = (ARCFACE_TEMPLATE - _HEAD_CENTRE) * _HEAD_SCALE + _HEAD_POSITION
+# Left, top, right and bottom, in parts of a picture's size.
+Window = tuple[float, float, float, float]
+Template = tuple[tuple[float, float], ...]
 
-# The inverse of the above: ArcFace's crop as a window (left, top, right, bottom) of the head crop.
-ARCFACE_WINDOW = (
-    _HEAD_POSITION[0] - _HEAD_SCALE * _HEAD_CENTRE[0],
-    _HEAD_POSITION[1] - _HEAD_SCALE * _HEAD_CENTRE[1],
-    _HEAD_POSITION[0] + _HEAD_SCALE * (1 - _HEAD_CENTRE[0]),
-    _HEAD_POSITION[1] + _HEAD_SCALE * (1 - _HEAD_CENTRE[1]),
-)
+HEAD_V1, FACE_V1 = 'head-v1', 'face-v1'
+# Where ArcFace's crop, which shows the face alone, lies in each crop. The paper synthesises the
+# whole head: in head-v1 head and hair fit. face-v1 has the face, brow to chin, and a margin for
+# blending: a seventh more pixels for it, and hair and background stay the frame's.
+ARCFACE_WINDOWS: dict[str, Window] = {
+    HEAD_V1: (0.14, 0.128, 0.86, 0.848),
+    FACE_V1: (0.09, 0.05, 0.91, 0.87),
+}
+HEAD_V1_WINDOW = ARCFACE_WINDOWS[HEAD_V1]
+
+
+def _template_of(window: Window) -> Template:
+    """ArcFace's points in a crop in which ArcFace's crop is a window."""
+    left, top, right, bottom = window
+    points = ARCFACE_TEMPLATE * (right - left, bottom - top) + np.array([left, top])
+    return tuple((round(float(x), 8), round(float(y), 8)) for x, y in points)
+
+
+HEAD_V1_TEMPLATE = _template_of(HEAD_V1_WINDOW)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +62,7 @@ class CropSpec:
     Attributes:
       name: of the template.
       template: normalised five points, in the order of `landmarks.five_points`.
+      arcface_window: ArcFace's crop as a part of this one, which identity encoders see.
       size: height and width, pixels.
       interpolation: 'area-linear': frames larger than the crop are first reduced by area.
       boundary_style: how boundary maps are drawn, see `boundary.STYLE`.
@@ -58,33 +70,55 @@ class CropSpec:
     """
 
     size: int
-    name: str = 'head-v1'
-    template: tuple[tuple[float, float], ...] = tuple(
-        (round(float(x), 8), round(float(y), 8)) for x, y in HEAD_V1_TEMPLATE
-    )
+    name: str = HEAD_V1
+    template: Template = HEAD_V1_TEMPLATE
     interpolation: str = 'area-linear'
     boundary_style: str = boundary.STYLE
     version: int = 1
+    arcface_window: Window = HEAD_V1_WINDOW
+
+    @classmethod
+    def named(cls, name: str, size: int) -> Self:
+        """The crop of a name, one of `ARCFACE_WINDOWS`.
+
+        Args:
+          name: of the crop.
+          size: height and width, pixels.
+
+        Raises:
+          UserError: there is none of that name.
+        """
+        if name not in ARCFACE_WINDOWS:
+            raise UserError(f'crop {name!r}: must be one of {", ".join(ARCFACE_WINDOWS)}')
+        window = ARCFACE_WINDOWS[name]
+        return cls(size, name, _template_of(window), arcface_window=window)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-ready values."""
-        return dataclasses.asdict(self) | {'template': [list(point) for point in self.template]}
+        return dataclasses.asdict(self) | {
+            'template': [list(point) for point in self.template],
+            'arcface_window': list(self.arcface_window),
+        }
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         """Builds a CropSpec from `to_dict`'s values, JSON round trip included.
 
+        Without `arcface_window`, as files had it while there was one crop, it is head-v1's.
+
         Raises:
           UserError: a field is missing or unknown.
         """
         known = {field.name for field in dataclasses.fields(cls)}
+        fields = {'arcface_window': HEAD_V1_WINDOW} | fields
         if set(fields) != known:
             raise UserError(
                 f'crop_spec with the fields {sorted(fields)}: this version reads {sorted(known)}; '
                 'build the data or export the bundle again'
             )
         template = tuple((float(x), float(y)) for x, y in fields['template'])
-        return cls(**{**fields, 'template': template})
+        window = tuple(map(float, fields['arcface_window']))
+        return cls(**{**fields, 'template': template, 'arcface_window': window})
 
     def require_equal(self, other: 'CropSpec', *, here: str, there: str) -> None:
         """Refuses to go on when two parts of the system crop differently.
@@ -104,6 +138,22 @@ class CropSpec:
                     f'crop_spec.{field.name} is {mine!r} in {here} but {theirs!r} in {there}: both '
                     "must crop faces in the same way; rebuild one of them with the other's value"
                 )
+
+
+def in_other_crop(places: Any, window: Window, other: Window) -> Any:
+    """Where places of one crop lie in another crop of the same face.
+
+    Args:
+      places: (…, 2), x and y in parts of the crop's size; an array of NumPy or JAX.
+      window: ArcFace's in the crop of the places.
+      other: ArcFace's in the other crop.
+
+    Returns:
+      (…, 2), x and y in parts of the other crop's size; unchanged where the windows are equal.
+    """
+    here, there = np.reshape(window, (2, 2)), np.reshape(other, (2, 2))
+    scale = np.ptp(there, axis=0) / np.ptp(here, axis=0)
+    return places * scale + (there[0] - here[0] * scale)
 
 
 def estimate_crop_from_frame(points: np.ndarray, spec: CropSpec) -> np.ndarray:
@@ -186,6 +236,28 @@ def _reduce(
 def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     """The 2x3 affine map that applies `first`, then `second`."""
     return np.hstack([second[:, :2] @ first[:, :2], second @ np.append(first[:, 2], 1.0)[:, None]])
+
+
+def inside_photo(crop_from_frame: np.ndarray, photo_size: tuple[int, int], size: int) -> np.ndarray:
+    """Which pixels of a crop show the photo, and not its repeated edge; see `warp_to_crop`.
+
+    Args:
+      crop_from_frame: (2, 3), from the photo to the crop.
+      photo_size: height and width of the photo, pixels.
+      size: of the crop, pixels.
+
+    Returns:
+      float32 (size, size) in [0, 1]: between them where a pixel is interpolated across the edge.
+    """
+    rows, columns = np.mgrid[:size, :size]
+    # Between the centres of neighbours, of the photo or of the crop, whichever are farther apart.
+    steepness = min(scale_of(crop_from_frame), 1.0)
+    inside = np.ones((size, size))
+    for (x, y, shift), length in zip(invert(crop_from_frame), photo_size[::-1], strict=True):
+        place = x * columns + y * rows + shift
+        depth = np.minimum(place, length - 1 - place) + 0.5
+        inside *= np.clip(depth * steepness + 0.5, 0, 1)
+    return inside.astype(np.float32)
 
 
 def crop_rectangle(

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from apgan_jax.face.alignment import HEAD_V1_WINDOW, Window
 from apgan_jax.face.landmarks import Face
 
 
@@ -12,15 +13,17 @@ class SeenFace:
     """A face, aligned.
 
     Attributes:
-      crop: head crop (`CropSpec`'s default template), RGB uint8 (size, size, 3).
+      crop: RGB uint8 (size, size, 3).
       landmarks: float32 (478, 2), crop pixels.
       face: as MediaPipe found it, in pixels of the picture that the crop comes from, with pose
         matrix and blendshapes; None where the face was placed and not looked for.
+      arcface_window: of the crop's CropSpec.
     """
 
     crop: np.ndarray
     landmarks: np.ndarray
     face: Face | None = None
+    arcface_window: Window = HEAD_V1_WINDOW
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,16 +4,16 @@ import cv2
 import numpy as np
 
 from apgan_jax.face.aligned import align_face
-from apgan_jax.face.alignment import ARCFACE_WINDOW, CropSpec
+from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.landmarks import Face
 
 # Sharp photos of CelebA have 0.010 (1st percentile) to 0.062; blurred by 2 px, 0.004 in the median.
 MIN_SHARPNESS = 0.005
 MAX_TURN_DEGREES = 50.0
-_SHARPNESS_SIZE = 160
 # How far the nose tip lies beside the middle of the eyes, in distances between them: of 500 photos
 # of CelebA, those beyond are turned by 25 degrees and more (correlation with MediaPipe's yaw 0.98).
 _TURNED = 0.31
+_SHARPNESS_SPEC = CropSpec(size=160)
 
 
 def fault_of(picture: np.ndarray, face: Face) -> str | None:
@@ -60,7 +60,8 @@ def sharpness(picture: np.ndarray, points: np.ndarray) -> float:
       picture: RGB uint8 (h, w, 3).
       points: landmarks (478, 2), pixels.
     """
-    crop = align_face(picture, points, CropSpec(size=_SHARPNESS_SIZE)).crop
-    left, top, right, bottom = (round(_SHARPNESS_SIZE * edge) for edge in ARCFACE_WINDOW)
+    spec = _SHARPNESS_SPEC
+    crop = align_face(picture, points, spec).crop
+    left, top, right, bottom = (round(spec.size * edge) for edge in spec.arcface_window)
     grey = cv2.cvtColor(crop[top:bottom, left:right], cv2.COLOR_RGB2GRAY).astype(np.float32)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(float(grey.var()), 1e-6))

@@ -71,7 +71,8 @@ class TooAlike:
         if float(vector @ self._means.vector(face.person)) >= MOBILEFACENET_DIFFERENT_95:
             return True
         self._sface_means.observe(face.person, crop)
-        sface_vector = self._sface.embed(seen[None])[0]
+        window = self._swapper.bundle.crop_spec.arcface_window
+        sface_vector = self._sface.embed(seen[None], window)[0]
         return float(sface_vector @ self._sface_means.vector(face.person)) >= SFACE_DIFFERENT_95
 
     def state(self) -> Any:

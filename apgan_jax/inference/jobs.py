@@ -100,9 +100,10 @@ def anonymise_job(swapper: Swapper, *, blend: Blend = DEFAULT_BLEND) -> Job:
     identities = [load_identity(path, encoder) for path in bank_files()]
     vectors = np.stack([np.asarray(identity.vector)[0] for identity in identities])
     sface = SFaceRecogniser()
+    window = swapper.bundle.crop_spec.arcface_window
 
     def embed_sface(crops: np.ndarray) -> IdentityEmbedding:
-        return IdentityEmbedding(jnp.asarray(sface.embed(crops)), {})
+        return IdentityEmbedding(jnp.asarray(sface.embed(crops, window)), {})
 
     # The frame's own detail is the person's.
     blend = dataclasses.replace(blend, detail=False)

@@ -59,7 +59,7 @@ class Swapper:
         return np.asarray(swapped)
 
     def _embed_pictures(self, params, crops: jax.Array) -> IdentityEmbedding:
-        faces = arcface_window(normalise_image(crops))
+        faces = arcface_window(normalise_image(crops), self.bundle.crop_spec.arcface_window)
         return self.bundle.identity_encoder.embed(params, faces)
 
     def _generate_pictures(

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from apgan_jax.face.face_pair import FacePair
+from apgan_jax.face.face_pair import FacePair, SeenFace
 from apgan_jax.metrics.metric import Metric
 from apgan_jax.networks.dlib_resnet import DlibResNet
 from apgan_jax.networks.recognisers import Recogniser
@@ -44,22 +44,25 @@ def target_similarity(recogniser: Recogniser) -> Metric:
     )
 
 
-def dlib_distance(network: DlibResNet, source_head: np.ndarray) -> Metric:
+def dlib_distance(network: DlibResNet, source: SeenFace) -> Metric:
     """Euclidean distance of the swapped face and the source by dlib's own vectors.
 
     dlib takes two faces for one person below 0.6.
 
     Args:
       network: dlib's.
-      source_head: head crop of the source, RGB uint8 (size, size, 3).
+      source: its face.
     """
-    source = network.descriptors(source_head[None])[0]
+
+    def descriptor(face: SeenFace) -> np.ndarray:
+        return network.descriptors(face.crop[None], face.arcface_window)[0]
+
+    source_descriptor = descriptor(source)
 
     def measure(pair: FacePair) -> float | None:
         if pair.swapped is None:
             return None
-        swapped = network.descriptors(pair.swapped.crop[None])[0]
-        return float(np.linalg.norm(swapped - source))
+        return float(np.linalg.norm(descriptor(pair.swapped) - source_descriptor))
 
     return Metric(
         key='dlib_distance',

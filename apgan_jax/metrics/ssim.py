@@ -3,7 +3,8 @@
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from apgan_jax.face.alignment import ARCFACE_WINDOW
+from apgan_jax.face.alignment import Window
+from apgan_jax.face.face_pair import FacePair
 from apgan_jax.metrics.metric import Metric
 
 # Wang et al.'s definition: Gaussian window of sigma 1.5, biased statistics, range 255.
@@ -35,7 +36,7 @@ def ssim_within(image: np.ndarray, other: np.ndarray, mask: np.ndarray) -> float
 def ssim_metrics() -> list[Metric]:
     """SSIM of a target's crop and the same pixels of the swapped picture.
 
-    The paper does not say which pixels. On the whole head, which its generator makes, much is
+    The paper does not say which pixels. On the whole crop, which its generator makes, much is
     background that a swap leaves alone; on the face, ArcFace's window, nothing is.
     """
     definition = 'Gaussian window of sigma 1.5, range 255, mean over channels'
@@ -43,7 +44,7 @@ def ssim_metrics() -> list[Metric]:
         Metric(
             key='ssim',
             title='SSIM',
-            definition=f'{definition}, whole head',
+            definition=f'{definition}, whole crop',
             better='higher',
             measure=lambda pair: ssim(pair.target.crop, pair.in_place),
         ),
@@ -52,11 +53,16 @@ def ssim_metrics() -> list[Metric]:
             title='SSIM of the face',
             definition=f"{definition}, ArcFace's window of the crop",
             better='higher',
-            measure=lambda pair: ssim(_face(pair.target.crop), _face(pair.in_place)),
+            measure=_face_ssim,
         ),
     ]
 
 
-def _face(crop: np.ndarray) -> np.ndarray:
-    left, top, right, bottom = (round(crop.shape[0] * edge) for edge in ARCFACE_WINDOW)
+def _face_ssim(pair: FacePair) -> float:
+    window = pair.target.arcface_window
+    return ssim(_face(pair.target.crop, window), _face(pair.in_place, window))
+
+
+def _face(crop: np.ndarray, window: Window) -> np.ndarray:
+    left, top, right, bottom = (round(crop.shape[0] * edge) for edge in window)
     return crop[top:bottom, left:right]

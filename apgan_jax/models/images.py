@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from apgan_jax.face.alignment import ARCFACE_WINDOW
+from apgan_jax.face.alignment import Window
 
 ARCFACE_SIZE = 112
 
@@ -41,19 +41,19 @@ def bilinear_upsample(image: jax.Array) -> jax.Array:
     return jax.image.resize(image, (n, 2 * height, 2 * width, channels), 'bilinear')
 
 
-def arcface_window(head_crop: jax.Array) -> jax.Array:
-    """ArcFace's crop out of a head crop, differentiable: the input of every identity encoder.
+def arcface_window(crop: jax.Array, window: Window) -> jax.Array:
+    """ArcFace's crop out of a larger one, differentiable: the input of every identity encoder.
 
-    A fixed window (x in [0.14, 0.86], y in [0.128, 0.848] of the size), resized to 112 px
-    with half-pixel centres, antialiased when that shrinks it.
+    Resized to 112 px with half-pixel centres, antialiased when that shrinks it.
 
     Args:
-      head_crop: float (n, size, size, 3).
+      crop: float (n, size, size, 3).
+      window: `arcface_window` of the crop's CropSpec.
 
     Returns:
       float32 (n, 112, 112, 3), the same range of values.
     """
-    return resize_window(head_crop, ARCFACE_WINDOW, ARCFACE_SIZE)
+    return resize_window(crop, window, ARCFACE_SIZE)
 
 
 def hide_hair(faces: jax.Array, rows: int, columns: int) -> jax.Array:
@@ -109,9 +109,7 @@ def near_features(boundary_map: jax.Array) -> jax.Array:
     )
 
 
-def resize_window(
-    image: jax.Array, window: tuple[float, float, float, float], size: int
-) -> jax.Array:
+def resize_window(image: jax.Array, window: Window, size: int) -> jax.Array:
     """A part of square pictures, linearly resized, differentiable; antialiased where it shrinks.
 
     Args:

@@ -21,13 +21,14 @@ from flax.traverse_util import unflatten_dict
 from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
 from apgan_jax.face import landmarks as points
-from apgan_jax.face.alignment import ARCFACE_WINDOW
+from apgan_jax.face.alignment import HEAD_V1_WINDOW, Window, in_other_crop
 from apgan_jax.files import safetensors_file
 from apgan_jax.files.tensors import flatten, require_shapes, shapes_of
 from apgan_jax.models.convolutions import Conv
 from apgan_jax.models.images import resize_window
 
-# Of the head crop (left, top, right, bottom): brows to chin; at 128 px, these pixels as they are.
+# Of the head crop, head-v1 (left, top, right, bottom): brows to chin; at 128 px, these pixels as
+# they are.
 INNER_FACE = (0.25, 0.3125, 0.75, 0.8125)
 INPUT_SIZE = 64
 SHIPPED = asset('landmark_reader.safetensors')
@@ -58,24 +59,19 @@ class LandmarkNetwork(nn.Module):
         return nn.Dense(self.num_components, name='coordinates')(x)
 
 
-def inner_face(
-    window: tuple[float, float, float, float],
-) -> tuple[float, float, float, float]:
-    """`INNER_FACE` in a crop that shows ArcFace's crop elsewhere.
+def inner_face(crops: jax.Array, arcface_window: Window) -> jax.Array:
+    """What the network is shown, whichever crop it is cut from.
 
     Args:
-      window: ArcFace's crop in it: left, top, right and bottom, parts of its size.
+      crops: float (n, size, size, 3).
+      arcface_window: of their CropSpec.
+
+    Returns:
+      float32 (n, 64, 64, 3), the same range of values.
     """
-    if window == ARCFACE_WINDOW:
-        return INNER_FACE
-    start, wanted = np.array(ARCFACE_WINDOW[:2]), np.array(window[:2])
-    scale = (window[2] - window[0]) / (ARCFACE_WINDOW[2] - ARCFACE_WINDOW[0])
-    left, top, right, bottom = (
-        float(edge) for corner in (0, 2) for edge in (
-            wanted + scale * (np.array(INNER_FACE[corner : corner + 2]) - start)
-        )
-    )
-    return left, top, right, bottom
+    corners = in_other_crop(np.reshape(INNER_FACE, (2, 2)), HEAD_V1_WINDOW, arcface_window)
+    (left, top), (right, bottom) = corners.tolist()
+    return resize_window(crops, (left, top, right, bottom), INPUT_SIZE)
 
 
 def feature_weights(eyes_and_lips: float) -> np.ndarray | None:
@@ -101,7 +97,7 @@ class LandmarkReader:
 
     Attributes:
       params: of `LandmarkNetwork`.
-      mean: landmarks, float32 (points, 2), in parts of the crop's size.
+      mean: landmarks, float32 (points, 2), in parts of the head crop's size.
       components: float32 (components, points, 2); a coordinate of 1 is a standard deviation.
     """
 
@@ -109,24 +105,23 @@ class LandmarkReader:
     mean: np.ndarray
     components: np.ndarray
 
-    def read(
-        self,
-        crops: jax.Array,
-        window: tuple[float, float, float, float] = ARCFACE_WINDOW,
-    ) -> jax.Array:
+    def read(self, crops: jax.Array, arcface_window: Window) -> jax.Array:
         """Landmarks of pictures, differentiable.
 
         Args:
           crops: float (n, size, size, 3) in [-1, 1].
-          window: ArcFace's in them, which tells where in the crop the inner face is.
+          arcface_window: of their CropSpec.
 
         Returns:
           float32 (n, points, 2): x and y in parts of the size of the head crop that shows the face.
         """
-        inner_faces = resize_window(crops, inner_face(window), INPUT_SIZE)
+        inner_faces = inner_face(crops, arcface_window)
         network = LandmarkNetwork(len(self.components))
         coordinates: Any = network.apply({'params': self.params}, inner_faces)
-        return jax.numpy.asarray(self.mean) + jax.numpy.tensordot(coordinates, self.components, 1)
+        in_head = jax.numpy.asarray(self.mean) + jax.numpy.tensordot(
+            coordinates, self.components, 1
+        )
+        return jax.numpy.asarray(in_other_crop(in_head, HEAD_V1_WINDOW, arcface_window))
 
     def save(self, path: Path, card: Mapping[str, Any]) -> None:
         """Writes a safetensors file.

@@ -31,9 +31,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.face.alignment import warp_to_crop
+from apgan_jax.face.alignment import Window, warp_to_crop
 from apgan_jax.face.face_pair import SeenFace
-from apgan_jax.models.images import arcface_window
+from apgan_jax.models import images
 from apgan_jax.networks.network import NetworkInfo, OnnxNetwork
 
 # insightface's networks, and Hopenet (torchvision's ImageNet statistics on a 0-255 scale).
@@ -63,7 +63,7 @@ class Adapter:
       channels: their order.
       layout: the order of axes.
       output: of the network, by place or name.
-      region: of the head crop, which it is shown.
+      region: of the crop, which it is shown.
       margin: of the region 'face'.
       columns: [from, to) of the output's last axis; None for all.
       encoder: of identity: `IdentityEncoder.kind` of the same network, so that tables can tell
@@ -126,11 +126,14 @@ class Adapter:
             )
         return cls(**_converted(fields, Path(origin).parent))
 
-    def cut(self, crop: np.ndarray, landmarks: np.ndarray | None = None) -> np.ndarray:
-        """What the network is shown of a head crop.
+    def cut(
+        self, crop: np.ndarray, arcface_window: Window, landmarks: np.ndarray | None = None
+    ) -> np.ndarray:
+        """What the network is shown of a crop.
 
         Args:
-          crop: RGB uint8 (h, w, 3), a head crop.
+          crop: RGB uint8 (h, w, 3).
+          arcface_window: of its CropSpec; the region 'arcface' alone needs it.
           landmarks: (478, 2), crop pixels; the region 'face' alone needs them.
 
         Returns:
@@ -142,8 +145,9 @@ class Adapter:
         if self.region == 'head':
             return _resize(crop, self.size)
         if self.region == 'arcface':
-            window = np.asarray(arcface_window(jnp.asarray(crop[None], jnp.float32)))[0]
-            return _resize(np.rint(window).astype(np.uint8), self.size)
+            batch = jnp.asarray(crop[None], jnp.float32)
+            face = np.asarray(images.arcface_window(batch, arcface_window))[0]
+            return _resize(np.rint(face).astype(np.uint8), self.size)
         if landmarks is None:
             raise ValueError('the region "face" is cut by landmarks')
         return cut_face(crop, landmarks, self.size[0], margin=self.margin)
@@ -186,7 +190,10 @@ class AdaptedNetwork:
 
     def of_faces(self, faces: Sequence[SeenFace]) -> np.ndarray:
         """What it says of the adapter's region of faces; as `__call__`."""
-        return self(np.stack([self.adapter.cut(face.crop, face.landmarks) for face in faces]))
+        cut = self.adapter.cut
+        return self(
+            np.stack([cut(face.crop, face.arcface_window, face.landmarks) for face in faces])
+        )
 
     def _values(self, pictures: np.ndarray) -> np.ndarray:
         adapter = self.adapter

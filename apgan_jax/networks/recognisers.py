@@ -1,4 +1,4 @@
-"""Recognisers: networks that turn head crops into unit vectors, which tell who a face is.
+"""Recognisers: networks that turn faces' crops into unit vectors, which tell who a face is.
 
 Which one a number comes from decides what it is worth: a generator is trained against a recogniser,
 and looks better to that one than to any other.
@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import Window
 from apgan_jax.face.face_pair import SeenFace
+from apgan_jax.models import images
 from apgan_jax.models.identity import load_identity_encoder
-from apgan_jax.models.images import arcface_window, normalise_image
 from apgan_jax.networks.adapters import AdaptedNetwork, Adapter
 from apgan_jax.networks.network import NetworkInfo, OnnxNetwork, Remembered, find_in_package
 
@@ -36,11 +37,21 @@ class Recogniser(abc.ABC):
     def __init__(self, key: str, info: NetworkInfo) -> None:
         self.key = key
         self.info = info
-        self._remembered = Remembered(lambda face: self.embed(face.crop[None])[0])
+        self._remembered = Remembered(
+            lambda face: self.embed(face.crop[None], face.arcface_window)[0]
+        )
 
     @abc.abstractmethod
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        """Unit vectors, float32 (n, d), of head crops, RGB uint8 (n, size, size, 3)."""
+    def embed(self, crops: np.ndarray, arcface_window: Window) -> np.ndarray:
+        """Embeds faces.
+
+        Args:
+          crops: RGB uint8 (n, size, size, 3).
+          arcface_window: of their CropSpec.
+
+        Returns:
+          Unit vectors, float32 (n, d).
+        """
 
     def vector(self, face: SeenFace) -> np.ndarray:
         """The unit vector (d,) of a face; the network runs once for all metrics of it."""
@@ -60,11 +71,12 @@ class SFaceRecogniser(Recogniser):
         self._network = OnnxNetwork(path, name='SFace')
         super().__init__('sface', self._network.info)
 
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        """Unit vectors, float32 (n, 128), of head crops, RGB uint8 (n, size, size, 3)."""
+    def embed(self, crops: np.ndarray, arcface_window: Window) -> np.ndarray:
+        """Unit vectors, float32 (n, 128); arguments as for `Recogniser.embed`."""
         # The network takes RGB in [0, 255], planes first, one face at a time.
-        faces = np.asarray(arcface_window(jnp.asarray(crops, jnp.float32))).transpose(0, 3, 1, 2)
-        vectors = [self._network(np.ascontiguousarray(face[None])) for face in faces]
+        faces = images.arcface_window(jnp.asarray(crops, jnp.float32), arcface_window)
+        planes = np.asarray(faces).transpose(0, 3, 1, 2)
+        vectors = [self._network(np.ascontiguousarray(face[None])) for face in planes]
         return unit_vectors(np.concatenate(vectors))
 
 
@@ -80,15 +92,17 @@ class MobileFaceNetRecogniser(Recogniser):
         info = NetworkInfo('MobileFaceNet', 'mobilefacenet_arcface.safetensors', encoder.sha256)
         super().__init__(encoder.kind, info)
 
-        def embed(params: Any, crop: jax.Array) -> jax.Array:
-            return encoder.embed(params, normalise_image(arcface_window(crop))).vector
+        def embed(params: Any, crop: jax.Array, window: Window) -> jax.Array:
+            face = images.normalise_image(images.arcface_window(crop, window))
+            return encoder.embed(params, face).vector
 
-        self._embed = partial(jax.jit(embed), encoder.params)
+        self._embed = partial(jax.jit(embed, static_argnums=2), encoder.params)
 
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        """Unit vectors, float32 (n, 192), of head crops, RGB uint8 (n, size, size, 3)."""
+    def embed(self, crops: np.ndarray, arcface_window: Window) -> np.ndarray:
+        """Unit vectors, float32 (n, 192); arguments as for `Recogniser.embed`."""
         # One by one: each number of crops would be compiled anew.
-        return np.concatenate([np.asarray(self._embed(crop[None])) for crop in crops])
+        vectors = [self._embed(crop[None], arcface_window) for crop in crops]
+        return np.concatenate([np.asarray(vector) for vector in vectors])
 
 
 class OnnxRecogniser(Recogniser):
@@ -110,9 +124,9 @@ class OnnxRecogniser(Recogniser):
         self._network = AdaptedNetwork(adapter)
         super().__init__(adapter.encoder or self._network.info.key, self._network.info)
 
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        """Unit vectors, float32 (n, d), of head crops, RGB uint8 (n, size, size, 3)."""
-        cut = np.stack([self._network.adapter.cut(crop) for crop in crops])
+    def embed(self, crops: np.ndarray, arcface_window: Window) -> np.ndarray:
+        """Unit vectors, float32 (n, d); arguments as for `Recogniser.embed`."""
+        cut = np.stack([self._network.adapter.cut(crop, arcface_window) for crop in crops])
         return unit_vectors(self._network(cut).reshape(len(crops), -1))
 
 

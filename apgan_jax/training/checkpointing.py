@@ -36,6 +36,8 @@ from apgan_jax.training.orbax_messages import silence_orbax
 _FIXED = ('seed', 'batch_size', 'size', 'generator', 'discriminator', 'identity_encoder')
 _FREE = (
     'data_dir',
+    # Compared as `crop_spec`.
+    'crop',
     'identity_encoder_path',
     'init_from',
     'init_discriminator_from',

@@ -18,7 +18,7 @@ from apgan_jax.data.augmentation import SourceJitter
 from apgan_jax.data.pipeline import PairOptions, open_dataset
 from apgan_jax.data.records import RecordDataset
 from apgan_jax.errors import UserError
-from apgan_jax.face.alignment import CropSpec
+from apgan_jax.face.alignment import HEAD_V1, CropSpec
 from apgan_jax.models.discriminator import MultiScaleDiscriminator
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import IdentityEncoder, load_identity_encoder
@@ -167,6 +167,7 @@ def build_model(config: ConfigDict) -> TrainingModel:
         feature_weight=loss.feature_weight,
         eyes_and_lips_weight=loss.eyes_and_lips_weight,
         most_shift=_most_shift(config),
+        arcface_window=crop_spec(config).arcface_window,
     )
 
 
@@ -218,8 +219,13 @@ def build_generator(config: ConfigDict) -> Generator:
 
 
 def crop_spec(config: ConfigDict) -> CropSpec:
-    """How this config wants faces cropped."""
-    return CropSpec(size=config.size)
+    """How this config wants faces cropped.
+
+    Raises:
+      UserError: there is no crop of that name.
+    """
+    # Runs from before the field had that crop.
+    return CropSpec.named(config.get('crop', HEAD_V1), config.size)
 
 
 def pair_options(config: ConfigDict) -> PairOptions:

@@ -12,6 +12,7 @@ from clu import metrics
 from flax import struct
 from jax.sharding import AbstractMesh, Mesh
 
+from apgan_jax.face.alignment import HEAD_V1_WINDOW, Window
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.discriminator import MultiScaleDiscriminator, ScaleOutput
 from apgan_jax.models.generator import Generator, Painting, compose, generate, paint
@@ -71,6 +72,7 @@ class TrainingModel:
       feature_weight: how much more eyes, nose bridge and mouth count in the truth loss.
       eyes_and_lips_weight: what their landmarks count in the landmark loss, others 1.
       most_shift: pixels of a batch's `offsets`, each way.
+      arcface_window: of the crops, which the identity encoder sees.
     """
 
     generator: Generator
@@ -89,6 +91,7 @@ class TrainingModel:
     feature_weight: float = 0.0
     eyes_and_lips_weight: float = 1.0
     most_shift: int = 0
+    arcface_window: Window = HEAD_V1_WINDOW
 
 
 class Swap(NamedTuple):
@@ -494,7 +497,9 @@ def content_terms(
         **_truth_terms(model, swap, inputs),
     }
     if model.landmark_reader is not None:
-        read = functools.partial(model.landmark_reader.read, window=model.arcface_window)
+        read = functools.partial(
+            model.landmark_reader.read, arcface_window=model.arcface_window
+        )
         terms['landmarks'] = losses.landmark_loss(
             swapped_landmarks=read(swap.picture),
             target_landmarks=read(inputs.truth),

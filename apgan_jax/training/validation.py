@@ -21,7 +21,7 @@ from tqdm import tqdm
 from apgan_jax.data.records import FaceRecord, RecordDataset, show_different_people
 from apgan_jax.data.tfrecord import CorruptRecordError
 from apgan_jax.errors import UserError, first_line
-from apgan_jax.face.alignment import CropSpec
+from apgan_jax.face.alignment import CropSpec, Window
 from apgan_jax.metrics.pose import pose_distance
 from apgan_jax.metrics.ssim import ssim
 from apgan_jax.models.images import image_grid
@@ -49,6 +49,7 @@ class EvaluationPairs:
       target: the same.
       boundary_map: of the target, the same.
       landmarks: of the target, float32 (n, 478, 2), pixels.
+      arcface_window: of the crops.
     """
 
     name: str
@@ -56,6 +57,7 @@ class EvaluationPairs:
     target: np.ndarray
     boundary_map: np.ndarray
     landmarks: np.ndarray
+    arcface_window: Window
 
     def __len__(self) -> int:
         return len(self.source)
@@ -146,6 +148,7 @@ def choose_pairs(dataset: RecordDataset, count: int, *, name: str) -> Evaluation
         target=np.stack([face.image for face in targets]),
         boundary_map=np.stack([face.boundary_map for face in targets]),
         landmarks=np.stack([face.landmarks for face in targets]),
+        arcface_window=dataset.crop_spec.arcface_window,
     )
 
 
@@ -273,10 +276,11 @@ def _ssim(pairs: EvaluationPairs) -> Measure:
 
 def _sface(pairs: EvaluationPairs) -> Measure:
     network = SFaceRecogniser()
-    source, target = network.embed(pairs.source), network.embed(pairs.target)
+    embed = functools.partial(network.embed, arcface_window=pairs.arcface_window)
+    source, target = embed(pairs.source), embed(pairs.target)
 
     def measure(swapped: np.ndarray) -> dict[str, np.ndarray]:
-        vectors = network.embed(swapped)
+        vectors = embed(swapped)
         return {'sface_source': cosine(vectors, source), 'sface_target': cosine(vectors, target)}
 
     return measure

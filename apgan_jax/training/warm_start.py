@@ -15,6 +15,7 @@ those they came from, with a norm of 1; with their exact singular vectors, the f
 generator is the bundle's.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,17 +63,18 @@ def warm_start(
       discriminator_file: what was exported with it; '' looks beside the bundle, `NO_FILE` starts
         the discriminator anew.
       identity_encoder: of the new run.
-      crop_spec: of the new run; the bundle's must be equal but for its size.
+      crop_spec: of the new run; the bundle's may have another size, and show more or less of the
+        head.
 
     Returns:
       (the state, lines that list what was loaded and what was not).
 
     Raises:
-      UserError: no such file, one of another kind, another crop, or nothing in it fits.
+      UserError: no such file, one of another kind, crops drawn in another way, or nothing in it
+        fits.
     """
     bundle = load_bundle(bundle_file)
-    spec = CropSpec.from_dict(bundle.crop_spec.to_dict() | {'size': crop_spec.size})
-    spec.require_equal(crop_spec, here=str(bundle_file), there='the data set')
+    crop_lines = _compare_crops(bundle.crop_spec, crop_spec, bundle_file)
     generator = _match_generator(bundle, state.generator_params, identity_encoder, crop_spec.size)
     _require_any(generator, bundle_file)
     replaced = {
@@ -80,7 +82,7 @@ def warm_start(
         'generator_ema_params': generator.loaded,
         'generator_spectral': _singular_vectors(generator.loaded),
     }
-    report = _report('generator', bundle_file, generator)
+    report = crop_lines + _report('generator', bundle_file, generator)
     path = _discriminator_path(bundle_file, discriminator_file)
     if path:
         params, spectral = load_discriminator(path)
@@ -94,6 +96,24 @@ def warm_start(
     else:
         report.append('warm start of the discriminator: none saved, it starts anew')
     return _replace(state, replaced), report
+
+
+def _compare_crops(found: CropSpec, wanted: CropSpec, path: Path) -> list[str]:
+    """A line if a bundle's crops show another part of the head; other differences are refused."""
+    same_part = dataclasses.replace(
+        found,
+        size=wanted.size,
+        name=wanted.name,
+        template=wanted.template,
+        arcface_window=wanted.arcface_window,
+    )
+    same_part.require_equal(wanted, here=str(path), there='the data set')
+    if found.name == wanted.name:
+        return []
+    return [
+        f'warm start from another crop: {path} learned faces of {found.name}, this run has '
+        f'those of {wanted.name}'
+    ]
 
 
 def match(found: Mapping[str, Any], wanted: Mapping[str, Any], *, depth: int = 1) -> Match:

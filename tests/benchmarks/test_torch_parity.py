@@ -79,7 +79,7 @@ def batch():
 @pytest.fixture(scope='module')
 def identity(tiny_model, batch):
     encoder = tiny_model.identity_encoder
-    window = arcface_window(normalise_image(batch['source']))
+    window = arcface_window(normalise_image(batch['source']), tiny_model.arcface_window)
     return window, jax.jit(encoder.embed)(encoder.params, window)
 
 
@@ -109,7 +109,7 @@ def test_generator(tiny_model, state, batch, identity, layout):
 def test_window_and_encoder(tiny_model, batch, identity, layout):
     window, expected = identity
     pictures = nchw(normalise_image(batch['source']), layout)
-    their_window = torch_models.ArcFaceWindow(64)(pictures)
+    their_window = torch_models.ArcFaceWindow(64, tiny_model.arcface_window)(pictures)
     np.testing.assert_allclose(nhwc(their_window), window, atol=1e-5)
     encoder = torch_models.build_encoder(
         flat(tiny_model.identity_encoder.params), memory_format=layout

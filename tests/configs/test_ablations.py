@@ -174,7 +174,7 @@ def gradient_without_discriminator_features(model, state, batch):
     source, target = normalise_image(batch['source']), normalise_image(batch['target'])
     boundary_map = normalise_boundary_map(batch['boundary_map'])
     embed = functools.partial(model.identity_encoder.embed, model.identity_encoder.params)
-    identity = embed(arcface_window(source))
+    identity = embed(arcface_window(source, model.arcface_window))
     judge_params, _ = spectral_norm.normalise(
         state.discriminator_params, state.discriminator_spectral
     )
@@ -183,7 +183,7 @@ def gradient_without_discriminator_features(model, state, batch):
         params, _ = spectral_norm.normalise(params, state.generator_spectral)
         swapped = generate(model.generator, params, target, boundary_map, identity)
         judged = model.discriminator.apply({'params': judge_params}, swapped, boundary_map)
-        vector = embed(arcface_window(swapped)).vector
+        vector = embed(arcface_window(swapped, model.arcface_window)).vector
         weights = model.weights
         return (
             weights.adversarial * losses.adversarial_loss(fake_logits=[o.logits for o in judged])

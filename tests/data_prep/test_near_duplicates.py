@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from apgan_jax.face.alignment import HEAD_V1_WINDOW
 from apgan_jax.files.image_files import decode_image, encode_image
 from data_prep.near_duplicates import (
     FacePrint,
@@ -24,7 +25,9 @@ def crop() -> np.ndarray:
 
 
 def print_of(image, key='0', *, identity='', width=80.0):
-    return make_print(image, key=key, name=f'{key}.jpg', identity=identity, width=width)
+    return make_print(
+        image, HEAD_V1_WINDOW, key=key, name=f'{key}.jpg', identity=identity, width=width
+    )
 
 
 def drawn(bits: int, key: str, *, width=80.0, identity='') -> FacePrint:

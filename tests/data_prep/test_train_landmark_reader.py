@@ -10,6 +10,7 @@ from apgan_jax.data import augmentation, png
 from apgan_jax.data.example import serialise_example
 from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import HEAD_V1_WINDOW
 from apgan_jax.face.landmarks import LEFT_EYE, NOSE_TIP, NUM_LANDMARKS, RIGHT_EYE
 from apgan_jax.files.image_files import encode_image
 from apgan_jax.inference.swapper import Swapper
@@ -89,7 +90,9 @@ def test_the_command_trains_a_reader(tmp_path, aligned_head, capsys):
     card = json.loads(capsys.readouterr().out)
     assert card['photos'] == 152
     assert min(card['explained_variance']) > 0.5, card
-    read = LandmarkReader.load(output).read(normalise_image(aligned_head.crop[None]))[0]
+    read = LandmarkReader.load(output).read(
+        normalise_image(aligned_head.crop[None]), HEAD_V1_WINDOW
+    )[0]
     assert np.abs(read - (aligned_head.landmarks + 0.5) / 128).mean() < 0.02
 
 

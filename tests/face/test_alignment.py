@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import cv2
@@ -21,17 +22,34 @@ def template_pixels(spec):
     return np.asarray(spec.template) * spec.size - 0.5
 
 
-def test_the_arcface_window_of_the_head_crop():
-    np.testing.assert_allclose(alignment.ARCFACE_WINDOW, (0.14, 0.128, 0.86, 0.848), atol=1e-12)
-
-
-def test_the_window_takes_the_head_template_to_arcfaces():
-    left, top, right, bottom = alignment.ARCFACE_WINDOW
-    in_window = (alignment.HEAD_V1_TEMPLATE - (left, top)) / (right - left, bottom - top)
-    np.testing.assert_allclose(in_window * 112 - 0.5, alignment.ARCFACE_TEMPLATE * 112 - 0.5)
+@pytest.mark.parametrize('name', alignment.ARCFACE_WINDOWS)
+def test_the_window_takes_a_crops_template_to_arcfaces(name):
+    spec = CropSpec.named(name, 64)
+    left, top, right, bottom = spec.arcface_window
+    in_window = (np.array(spec.template) - (left, top)) / (right - left, bottom - top)
+    pixels = in_window * 112 - 0.5
+    np.testing.assert_allclose(pixels, alignment.ARCFACE_TEMPLATE * 112 - 0.5, atol=1e-5)
     # The published template's left eye and right mouth corner, pixels of 112.
-    np.testing.assert_allclose(in_window[0] * 112 - 0.5, [38.2946, 51.6963])
-    np.testing.assert_allclose(in_window[4] * 112 - 0.5, [70.7299, 92.2041])
+    np.testing.assert_allclose(pixels[0], [38.2946, 51.6963], atol=1e-5)
+    np.testing.assert_allclose(pixels[4], [70.7299, 92.2041], atol=1e-5)
+
+
+@pytest.mark.parametrize('name, between_eyes', [('head-v1', 29), ('face-v1', 33)])
+def test_how_large_a_face_is_in_its_crop(name, between_eyes):
+    points = template_pixels(CropSpec.named(name, 128))
+    assert np.linalg.norm(points[1] - points[0]) == pytest.approx(between_eyes, abs=0.1)
+
+
+def test_the_default_is_the_crop_of_the_paper():
+    assert CropSpec.named('head-v1', 64) == CropSpec(size=64)
+    # Scaled by 0.72 about (0.5, 0.6) and moved to (0.5, 0.56).
+    expected = (alignment.ARCFACE_TEMPLATE - (0.5, 0.6)) * 0.72 + (0.5, 0.56)
+    np.testing.assert_allclose(CropSpec(size=64).template, expected, atol=1e-8)
+
+
+def test_a_crop_that_there_is_not():
+    with pytest.raises(UserError, match=r"crop 'neck': must be one of head-v1, face-v1"):
+        CropSpec.named('neck', 64)
 
 
 @pytest.mark.parametrize('degrees, scale', [(0, 1), (35, 0.2), (-170, 3)])
@@ -141,14 +159,17 @@ def test_crop_rectangle_holds_the_crop_and_ends_at_the_frame():
     assert right <= left
 
 
-def test_crop_spec_survives_json():
-    spec = CropSpec(size=96, version=7)
+@pytest.mark.parametrize('name', alignment.ARCFACE_WINDOWS)
+def test_crop_spec_survives_json(name):
+    spec = dataclasses.replace(CropSpec.named(name, 96), version=7)
     assert CropSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
     assert CropSpec.from_dict(spec.to_dict()) == spec
 
 
-def test_the_default_template_is_the_head_template():
-    np.testing.assert_allclose(CropSpec(size=64).template, alignment.HEAD_V1_TEMPLATE, atol=1e-8)
+def test_a_crop_spec_of_before_the_window_has_that_of_head_v1():
+    fields = CropSpec(size=64).to_dict()
+    del fields['arcface_window']
+    assert CropSpec.from_dict(fields) == CropSpec(size=64)
 
 
 @pytest.mark.parametrize('change', [{'colour': 'red'}, None])
@@ -170,3 +191,83 @@ def test_a_difference_is_named_with_both_values():
     message = str(caught.value)
     assert 'crop_spec.size is 64 in the config but 128 in the data' in message
     assert '\n' not in message
+
+
+# --- From crop to crop ----------------------------------------------------------------------------
+
+
+def test_a_place_of_one_crop_in_another():
+    """By pixels: what the maps of the same five points to both crops say."""
+    head, face = (CropSpec.named(name, 100) for name in ('head-v1', 'face-v1'))
+    points = template_pixels(head) + 7
+    head_from_frame, face_from_frame = (
+        alignment.estimate_crop_from_frame(points, spec) for spec in (head, face)
+    )
+    seen = points + np.array([3, -20])
+    in_head, in_face = (
+        (alignment.transform_points(affine, seen) + 0.5) / 100
+        for affine in (head_from_frame, face_from_frame)
+    )
+    moved = alignment.in_other_crop(in_head, head.arcface_window, face.arcface_window)
+    np.testing.assert_allclose(moved, in_face, atol=1e-5)
+    back = alignment.in_other_crop(moved, face.arcface_window, head.arcface_window)
+    np.testing.assert_allclose(back, in_head, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', alignment.ARCFACE_WINDOWS)
+def test_a_place_stays_in_its_own_crop(name):
+    window = alignment.ARCFACE_WINDOWS[name]
+    places = np.random.default_rng(0).random((5, 2))
+    np.testing.assert_array_equal(alignment.in_other_crop(places, window, window), places)
+
+
+# --- What of a crop the photo shows ---------------------------------------------------------------
+
+
+def shifted(x, y):
+    return np.array([[1.0, 0, x], [0, 1, y]])
+
+
+def test_a_crop_within_its_photo_shows_nothing_else():
+    inside = alignment.inside_photo(similarity(20, 0.5, (-60, -60)), (2000, 2000), 32)
+    assert (inside.dtype, inside.shape) == (np.float32, (32, 32))
+    np.testing.assert_array_equal(inside, 1)
+
+
+def test_a_crop_beside_its_photo_shows_nothing_of_it():
+    np.testing.assert_array_equal(alignment.inside_photo(shifted(500, 0), (100, 100), 32), 0)
+
+
+def test_whole_pixels_are_inside_or_not():
+    """The photo's 20 rows and 10 columns begin at row 3 and column 5 of the crop."""
+    expected = np.zeros((32, 32))
+    expected[3:23, 5:15] = 1
+    np.testing.assert_array_equal(alignment.inside_photo(shifted(5, 3), (20, 10), 32), expected)
+
+
+def test_half_a_pixel_is_half_inside():
+    row = alignment.inside_photo(shifted(4.5, 0), (32, 10), 32)[5]
+    np.testing.assert_allclose(row[:6], [0, 0, 0, 0, 0.5, 1])
+    np.testing.assert_allclose(row[13:16], [1, 0.5, 0])
+
+
+@pytest.mark.parametrize('scale', [0.25, 4.0])
+def test_the_area_inside_is_that_of_the_photo(scale):
+    """A photo of 12 x 12 pixels of the crop, turned, within it; its corners are a bit rounder."""
+    centre = (12 / scale - 1) / 2
+    affine = similarity(30, scale, (0, 0))
+    affine[:, 2] = 15.5 - affine[:, :2] @ (centre, centre)
+    length = round(12 / scale)
+    inside = alignment.inside_photo(affine, (length, length), 32)
+    assert inside.sum() == pytest.approx(144, rel=0.01)
+
+
+def test_what_is_outside_repeats_the_edge():
+    """Pixels of which nothing is inside show what the photo's edge shows."""
+    photo = np.full((64, 64, 3), 200, np.uint8)
+    photo[2:-2, 2:-2] = 90
+    affine = similarity(15, 0.8, (8, 1))
+    crop = alignment.warp_to_crop(photo, affine, 64)
+    inside = alignment.inside_photo(affine, (64, 64), 64)
+    assert 0.05 < (inside == 0).mean() < 0.5
+    np.testing.assert_array_equal(crop[inside == 0], 200)

@@ -30,7 +30,7 @@ def pair(target: SeenFace, swapped: SeenFace | None) -> FacePair:
 def test_identical_faces_have_cosine_one_and_discrepancy_zero(kind, seen):
     pytest.importorskip('onnxruntime')
     recogniser = kind()
-    vector = recogniser.embed(seen.crop[None])[0]
+    vector = recogniser.embed(seen.crop[None], seen.arcface_window)[0]
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
     similar = [
         source_similarity(recogniser, vector),

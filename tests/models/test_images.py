@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from apgan_jax.face.alignment import ARCFACE_WINDOW
+from apgan_jax.face.alignment import ARCFACE_WINDOWS, HEAD_V1_WINDOW
 from apgan_jax.models import images
 
 
@@ -50,10 +50,11 @@ def test_bilinear_upsample_is_jaxs(size):
     np.testing.assert_allclose(images.bilinear_upsample(x), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize('name', ARCFACE_WINDOWS)
 @pytest.mark.parametrize('size', [64, 128, 256])
-def test_arcface_window_is_jaxs_scale_and_translate(size):
+def test_arcface_window_is_jaxs_scale_and_translate(size, name):
     x = random_images(2, size, size, 3)
-    left, top, right, bottom = ARCFACE_WINDOW
+    left, top, right, bottom = ARCFACE_WINDOWS[name]
     scale = 112 / (size * np.array([bottom - top, right - left]))
     expected = jax.image.scale_and_translate(
         x,
@@ -64,7 +65,7 @@ def test_arcface_window_is_jaxs_scale_and_translate(size):
         'linear',
         antialias=True,
     )
-    window = images.arcface_window(x)
+    window = images.arcface_window(x, ARCFACE_WINDOWS[name])
     assert window.shape == (2, 112, 112, 3)
     np.testing.assert_allclose(window, expected, atol=1e-4)
 
@@ -74,9 +75,9 @@ def test_arcface_window_of_a_ramp_is_where_the_window_is(size, tolerance):
     """Values are places, pixels: the window's must be those of the template."""
     y, x = np.meshgrid(np.arange(size), np.arange(size), indexing='ij')
     ramp = np.stack([x, y, np.zeros_like(x)], axis=-1)[None].astype(np.float32)
-    window = images.arcface_window(ramp)[0]
+    window = images.arcface_window(ramp, HEAD_V1_WINDOW)[0]
     places = (np.arange(112) + 0.5) / 112
-    left, top, right, bottom = ARCFACE_WINDOW
+    left, top, right, bottom = HEAD_V1_WINDOW
     expected_x = (left + places * (right - left)) * size - 0.5
     expected_y = (top + places * (bottom - top)) * size - 0.5
     np.testing.assert_allclose(window[50, :, 0], expected_x, atol=tolerance)
@@ -84,7 +85,10 @@ def test_arcface_window_of_a_ramp_is_where_the_window_is(size, tolerance):
 
 
 def test_arcface_window_lets_the_gradient_through():
-    gradient = jax.grad(lambda x: images.arcface_window(x).sum())(jnp.zeros((1, 64, 64, 3)))
+    def total(x):
+        return images.arcface_window(x, HEAD_V1_WINDOW).sum()
+
+    gradient = jax.grad(total)(jnp.zeros((1, 64, 64, 3)))
     # Each of the 112 x 112 values hands its weight of 1 to pixels of the window.
     assert float(gradient.sum()) == pytest.approx(3 * 112**2, rel=1e-4)
     assert float(jnp.abs(gradient[:, :7]).max()) == 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import ARCFACE_WINDOWS
 from apgan_jax.face.face_pair import SeenFace
 from apgan_jax.models.images import arcface_window
 from apgan_jax.networks.adapters import AdaptedNetwork, Adapter, cut_face
@@ -100,15 +101,16 @@ def test_toml_is_read_and_the_file_lies_beside_it(planes):
     assert network.info.key == 'mirror'
 
 
-def test_regions_of_a_head_crop(tmp_path):
+@pytest.mark.parametrize('window', ARCFACE_WINDOWS.values(), ids=ARCFACE_WINDOWS)
+def test_regions_of_a_crop(tmp_path, window):
     crop = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    assert adapter(tmp_path, size=[64, 64]).cut(crop) is crop
-    window = adapter(tmp_path, size=[112, 112], region='arcface').cut(crop)
-    expected = np.asarray(arcface_window(crop[None].astype(np.float32)))[0]
-    assert np.abs(window - expected).max() <= 0.5
+    assert adapter(tmp_path, size=[64, 64]).cut(crop, window) is crop
+    face = adapter(tmp_path, size=[112, 112], region='arcface').cut(crop, window)
+    expected = np.asarray(arcface_window(crop[None].astype(np.float32), window))[0]
+    assert np.abs(face - expected).max() <= 0.5
     # Landmarks from 15.5 to 47.5 and no margin: 32 pixels, shown one to one.
     corners = np.array([[15.5, 15.5], [47.5, 47.5]], np.float32)
-    face = adapter(tmp_path, size=[32, 32], region='face', margin=0).cut(crop, corners)
+    face = adapter(tmp_path, size=[32, 32], region='face', margin=0).cut(crop, window, corners)
     np.testing.assert_array_equal(face, crop[16:48, 16:48])
 
 

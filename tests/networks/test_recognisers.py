@@ -23,6 +23,18 @@ def seen(portrait_face) -> SeenFace:
     return SeenFace(aligned.crop, aligned.landmarks, portrait_face)
 
 
+@pytest.mark.parametrize('kind', [SFaceRecogniser, MobileFaceNetRecogniser])
+def test_a_face_is_the_same_in_every_crop(seen, portrait_face, kind):
+    spec = CropSpec.named('face-v1', 128)
+    aligned = align_face(portrait(), portrait_face.landmarks, spec)
+    again = SeenFace(aligned.crop, aligned.landmarks, arcface_window=spec.arcface_window)
+    recogniser = kind()
+    right = recogniser.vector(again)
+    wrong = recogniser.embed(aligned.crop[None], seen.arcface_window)[0]
+    assert 1 - recogniser.vector(seen) @ right < 0.02
+    assert 1 - recogniser.vector(seen) @ wrong > 2 * (1 - recogniser.vector(seen) @ right)
+
+
 def test_cosine_of_rows():
     np.testing.assert_allclose(cosine(np.eye(3), np.eye(3)[[0, 2, 2]]), [1, 0, 1])
 

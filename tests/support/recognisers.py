@@ -13,7 +13,7 @@ class MeanColour(Recogniser):
     def __init__(self):
         super().__init__('colour', NetworkInfo('mean colour', '', ''))
 
-    def embed(self, crops):
+    def embed(self, crops, arcface_window):
         colours = crops.mean(axis=(1, 2))
         return (colours / np.linalg.norm(colours, axis=1, keepdims=True)).astype(np.float32)
 

@@ -635,7 +635,9 @@ def networks(run):
     return (
         compiled(functools.partial(generate, model.generator)),
         compiled(lambda params, *inputs: model.discriminator.apply({'params': params}, *inputs)),
-        lambda pictures: embed(model.identity_encoder.params, arcface_window(pictures)),
+        lambda pictures: embed(
+            model.identity_encoder.params, arcface_window(pictures, model.arcface_window)
+        ),
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import CropSpec
 from apgan_jax.training import experiment
 from configs import lite128, tiny
 from support.faces import make_records, write_dataset
@@ -22,6 +23,23 @@ def test_fields_that_do_not_fit_are_refused(name, value, rule):
     config.update_from_flattened_dict({name: value})
     with pytest.raises(UserError, match=rf'config\.{name}={value!r}: {rule}'):
         experiment.build_model(config)
+
+
+def test_the_encoder_sees_the_window_of_the_crop():
+    config = tiny.get_config()
+    assert experiment.build_model(config).arcface_window == CropSpec(size=64).arcface_window
+    config.crop = 'face-v1'
+    assert experiment.crop_spec(config) == CropSpec.named('face-v1', 64)
+    assert experiment.build_model(config).arcface_window == (0.09, 0.05, 0.91, 0.87)
+    config.crop = 'neck'
+    with pytest.raises(UserError, match=r"crop 'neck': must be one of head-v1, face-v1"):
+        experiment.build_model(config)
+
+
+def test_a_config_of_before_the_crop_had_a_name():
+    config = tiny.get_config()
+    del config.crop
+    assert experiment.crop_spec(config) == CropSpec(size=64)
 
 
 def test_weights_and_the_landmark_reader_follow_the_loss():

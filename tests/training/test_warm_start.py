@@ -8,6 +8,7 @@ from flax import traverse_util
 
 from apgan_jax import bundle
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import CropSpec
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import generate
 from apgan_jax.training import experiment, export, warm_start
@@ -56,6 +57,20 @@ def test_the_first_steps_generator_is_the_bundles(warm, tiny_bundle):
         normalised, _ = spectral_norm.normalise(params, state.generator_spectral)
         actual = swap(normalised, picture, boundary_map, identity)
         np.testing.assert_allclose(actual, expected, atol=1e-3)
+
+
+def test_a_bundle_of_another_crop_is_a_start_and_is_named(
+    warm, tiny_model, tiny_state, tiny_bundle_file
+):
+    face = CropSpec.named('face-v1', 64)
+    changed = {name: getattr(face, name) for name in ('name', 'template', 'arcface_window')}
+    state, report = started(other_state(tiny_state), tiny_bundle_file, tiny_model, **changed)
+    jax.tree.map(np.testing.assert_array_equal, state.generator_params, warm[0].generator_params)
+    assert report[0] == (
+        f'warm start from another crop: {tiny_bundle_file} learned faces of head-v1, this run has '
+        'those of face-v1'
+    )
+    assert report[1:] == warm[1]
 
 
 def test_all_of_the_generator_is_loaded_and_nothing_of_the_rest(warm, tiny_bundle, tiny_state):
@@ -177,8 +192,9 @@ def test_another_identity_encoder_starts_what_reads_it_anew(
 
 
 def test_what_does_not_fit_is_refused(tiny_model, tiny_state, tiny_bundle_file, tmp_path):
-    with pytest.raises(UserError, match=r'crop_spec\.name is .* in .*tiny\.safetensors but .other'):
-        started(tiny_state, tiny_bundle_file, tiny_model, name='other')
+    style = r'crop_spec\.boundary_style is .* in .*tiny\.safetensors but .other'
+    with pytest.raises(UserError, match=style):
+        started(tiny_state, tiny_bundle_file, tiny_model, boundary_style='other')
     with pytest.raises(UserError, match=r'holds no discriminator; give what --mode=export'):
         started(tiny_state, tiny_bundle_file, tiny_model, discriminator=str(tiny_bundle_file))
     with pytest.raises(UserError, match=r'none\.safetensors: no such file'):
