@@ -46,6 +46,8 @@ VERSION = '1.0.0'
 MIN_FACE_WIDTH = 32
 _REJECTED = 'rejected'
 REJECTED_FILE = 'rejected.tsv'
+# TFDS's words for a split without any example, with Beam and without.
+_NO_RECORD = ('number of generated examples is 0', 'No examples were yielded')
 
 
 class RejectedPhotoError(Exception):
@@ -398,9 +400,9 @@ def write_dataset(
     config = tfds.download.DownloadConfig(beam_options=options, try_download_gcs=False)
     try:
         builder.download_and_prepare(download_config=config, file_format='tfrecord')
-    except ValueError as error:
-        # TFDS's word for a split without any example; the list of rejects dies with its pipeline.
-        if 'number of generated examples is 0' not in str(error):
+    except (ValueError, AssertionError) as error:
+        # The list of rejects dies with TFDS's pipeline.
+        if not any(words in str(error) for words in _NO_RECORD):
             raise
         raise UserError(
             f'{len(builder.photos)} photos, none usable: each is corrupt, shows no face or one '
