@@ -148,22 +148,27 @@ class TaskReader:
 
     Args:
       swapper: the model.
-      selection: what is asked of a face; of the other person's too.
       strangers: who photos become.
+      face_filter: what is asked of a face; of the other person's too.
+      min_face_width: pixels of the photo; likewise.
     """
 
-    def __init__(self, swapper: Swapper, selection: Selection, strangers: Strangers) -> None:
-        self._swapper, self._selection, self._strangers = swapper, selection, strangers
-        with contextlib.ExitStack() as stack:
-            self._landmarker = stack.enter_context(FaceLandmarker(max_faces=MAX_FACES))
-            self._filter = stack.enter_context(FaceFilter(selection.rules))
-            self._stack = stack.pop_all()
+    def __init__(
+        self,
+        swapper: Swapper,
+        strangers: Strangers,
+        face_filter: FaceFilter,
+        min_face_width: float = build.MIN_FACE_WIDTH,
+    ) -> None:
+        self._swapper, self._strangers = swapper, strangers
+        self._filter, self._min_face_width = face_filter, min_face_width
+        self._landmarker = FaceLandmarker(max_faces=MAX_FACES)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stack.close()
+        self._landmarker.close()
 
     def read(self, number: int, photo: Photo) -> SwapTask:
         """Reads a photo.
@@ -180,9 +185,7 @@ class TaskReader:
             data = photo.path.read_bytes()
         except OSError as error:
             raise RejectedPhotoError(str(error)) from error
-        return build.find_usable_face(
-            data, self._landmarker, self._filter, self._selection.min_face_width
-        )
+        return build.find_usable_face(data, self._landmarker, self._filter, self._min_face_width)
 
     def _identity(self, photo: Photo) -> IdentityEmbedding:
         """Of the first stranger drawn who shows a face that may be used."""
@@ -319,7 +322,11 @@ class ReverseFaces(FaceRecordBuilder, skip_registration=True):  # type: ignore[c
 
     def _tasks(self, rejects: list[str]) -> Iterator[SwapTask]:
         strangers = Strangers(self.photos, self._seed)
-        with TaskReader(self._swapper, self.selection, strangers) as reader:
+        least = self.selection.min_face_width
+        with (
+            FaceFilter(self.selection.rules) as face_filter,
+            TaskReader(self._swapper, strangers, face_filter, least) as reader,
+        ):
             for number in self._numbers:
                 photo = self.photos[number]
                 try:
@@ -349,7 +356,7 @@ def build_reverse(
       photos: what to read.
       output: folder to make.
       spec: the crop of the records, which need not be the bundle's.
-      swapper: the model.
+      swapper: the model, of a bundle's file, by whose SHA-256 the records are marked.
       selection: which of the photos; near-duplicates are not looked for.
       seed: of who photos become, and of which are drawn.
       limit: photos to swap; None: all.
