@@ -9,6 +9,7 @@ any, the DirectRunner works on this machine.
 
 import argparse
 import collections
+import contextlib
 import csv
 import dataclasses
 import logging
@@ -45,7 +46,9 @@ from data_prep.sources import Photo, list_photos
 VERSION = '1.1.0'
 MIN_FACE_WIDTH = 32
 _REJECTED = 'rejected'
-_REJECTED_FILE = 'rejected.tsv'
+REJECTED_FILE = 'rejected.tsv'
+# TFDS's words for a split without any example, with Beam and without.
+_NO_RECORD = ('number of generated examples is 0', 'No examples were yielded')
 
 
 class RejectedPhotoError(Exception):
@@ -72,6 +75,30 @@ def make_features(
       The features of `FaceRecord` except `identity` and `file_name`.
 
     Raises:
+      RejectedPhotoError: see `find_usable_face`.
+    """
+    photo, face = find_usable_face(data, landmarker, face_filter, min_face_width)
+    return face_features(photo, face, spec)
+
+
+def find_usable_face(
+    data: bytes,
+    landmarker: landmarks.FaceLandmarker,
+    face_filter: FaceFilter,
+    min_face_width: float,
+) -> tuple[np.ndarray, landmarks.Face]:
+    """Decodes a photo and finds its largest face.
+
+    Args:
+      data: the photo's bytes.
+      landmarker: for single images.
+      face_filter: what else is asked of the face.
+      min_face_width: in pixels of the photo.
+
+    Returns:
+      The photo, RGB uint8 (h, w, 3), and the face in its pixels.
+
+    Raises:
       RejectedPhotoError: the photo is corrupt, or its face is missing, tiny or filtered out.
     """
     photo = decode_image(data)
@@ -85,6 +112,17 @@ def make_features(
     fault = face_filter.fault_of(photo, face)
     if fault is not None:
         raise RejectedPhotoError(fault)
+    return photo, face
+
+
+def face_features(photo: np.ndarray, face: landmarks.Face, spec: CropSpec) -> dict[str, Any]:
+    """What a record says of a face, `identity` and `file_name` apart.
+
+    Args:
+      photo: RGB uint8 (h, w, 3).
+      face: in it.
+      spec: the crop.
+    """
     aligned = align_face(photo, face.landmarks, spec)
     return {
         'image': encode_image(aligned.crop, '.jpg'),
@@ -164,7 +202,12 @@ class DropNearDuplicates(beam.DoFn):
 
 
 def _rejected(photo: Photo, reason: str) -> beam.pvalue.TaggedOutput:
-    return beam.pvalue.TaggedOutput(_REJECTED, f'{photo.path}\t{reason}')
+    return beam.pvalue.TaggedOutput(_REJECTED, rejected_line(photo, reason))
+
+
+def rejected_line(photo: Photo, reason: str) -> str:
+    """A photo that becomes no record, as the report has it."""
+    return f'{photo.path}\t{reason}'
 
 
 def _print_of(item: tuple[str, tuple[Photo, dict[str, Any]]], window: Window) -> FacePrint:
@@ -177,10 +220,17 @@ def _print_of(item: tuple[str, tuple[Photo, dict[str, Any]]], window: Window) ->
     )
 
 
-class ApganFaces(  # type: ignore[call-arg]
+class FaceRecordBuilder(  # type: ignore[call-arg]
     tfds.core.GeneratorBasedBuilder, skip_registration=True
 ):
-    """The data set as TensorFlow Datasets sees it; always named `apgan_faces`."""
+    """What TensorFlow Datasets knows of every data set of faces; always named `apgan_faces`.
+
+    Attributes:
+      photos: what to read.
+      spec: the crop.
+      selection: which of them.
+      rejected_prefix: files whose names begin so hold the lines of `rejected_line`.
+    """
 
     name = DATASET_NAME
     VERSION = tfds.core.Version(VERSION)
@@ -194,14 +244,14 @@ class ApganFaces(  # type: ignore[call-arg]
         rejected_prefix: Path,
         **kwargs: Any,
     ) -> None:
-        self._photos = photos
-        self._spec = spec
-        self._selection = selection
-        self._rejected_prefix = rejected_prefix
+        self.photos = photos
+        self.spec = spec
+        self.selection = selection
+        self.rejected_prefix = rejected_prefix
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        shape = (self._spec.size, self._spec.size, 3)
+        shape = (self.spec.size, self.spec.size, 3)
         return tfds.core.DatasetInfo(
             builder=self,
             description='Aligned faces with feature-wise boundary maps for AP-GAN.',
@@ -218,33 +268,50 @@ class ApganFaces(  # type: ignore[call-arg]
                     'identity': tfds.features.Text(),
                     'file_name': tfds.features.Text(),
                 }
+                | self.more_features()
             ),
-            metadata=tfds.core.MetadataDict({CROP_SPEC_KEY: self._spec.to_dict()}),
+            metadata=tfds.core.MetadataDict(
+                {CROP_SPEC_KEY: self.spec.to_dict()} | self.more_metadata()
+            ),
         )
+
+    def more_features(self) -> dict[str, Any]:
+        """Features beside those of every record."""
+        return {}
+
+    def more_metadata(self) -> dict[str, Any]:
+        """What the data set says of itself, JSON values, beside its crop."""
+        return {}
+
+    def _generate_examples(self, *args: Any) -> Any:
+        raise NotImplementedError('_split_generators returns the examples themselves')
+
+
+class ApganFaces(FaceRecordBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Records of photos, made by Beam."""
+
+    name = DATASET_NAME
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager, pipeline: beam.Pipeline
     ) -> dict[str, Any]:
         del dl_manager
         # Two sources may hold files of the same name: the number keeps the keys apart.
-        keyed = [(f'{number:09d}', photo) for number, photo in enumerate(self._photos)]
-        align = beam.ParDo(AlignFace(self._spec, self._selection))
+        keyed = [(f'{number:09d}', photo) for number, photo in enumerate(self.photos)]
+        align = beam.ParDo(AlignFace(self.spec, self.selection))
         faces, *rejects = (
             pipeline
             | 'Photos' >> beam.Create(keyed)
             | 'Spread' >> beam.Reshuffle()
             | 'Align' >> align.with_outputs(_REJECTED, main='aligned')
         )
-        if self._selection.unique:
-            faces, duplicates = _drop_near_duplicates(faces, self._spec.arcface_window)
+        if self.selection.unique:
+            faces, duplicates = _drop_near_duplicates(faces, self.spec.arcface_window)
             rejects.append(duplicates)
         # TFDS runs the pipeline; the list of rejects is written beside it by the same run.
-        report = beam.io.WriteToText(os.fspath(self._rejected_prefix))
+        report = beam.io.WriteToText(os.fspath(self.rejected_prefix))
         _ = tuple(rejects) | 'Rejects' >> beam.Flatten() | 'Report' >> report
         return {'train': faces | 'Features' >> beam.MapTuple(lambda key, face: (key, face[1]))}
-
-    def _generate_examples(self, *args: Any) -> Any:
-        raise NotImplementedError('_split_generators returns the examples themselves')
 
 
 def _drop_near_duplicates(
@@ -285,6 +352,24 @@ def build(
     Raises:
       UserError: `output` exists, a network is missing, or no photo could be used.
     """
+    with work_folder(output, selection) as work:
+        builder = ApganFaces(
+            photos=photos,
+            spec=spec,
+            selection=selection,
+            rejected_prefix=work / _REJECTED,
+            data_dir=work,
+        )
+        return write_dataset(builder, output, beam_arguments)
+
+
+@contextlib.contextmanager
+def work_folder(output: Path, selection: Selection) -> Iterator[Path]:
+    """A folder to build in beside the output, which is removed at the end.
+
+    Raises:
+      UserError: `output` exists, or a network that the selection needs is missing.
+    """
     selection.rules.require_models()
     output = Path(output)
     if output.exists():
@@ -293,40 +378,41 @@ def build(
     # In the same folder, so that the last step is one rename.
     work = Path(tempfile.mkdtemp(prefix=f'.{output.name}.', dir=output.parent))
     try:
-        return _build_in(work, photos, output, spec, selection, beam_arguments)
+        yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _build_in(
-    work: Path,
-    photos: Sequence[Photo],
-    output: Path,
-    spec: CropSpec,
-    selection: Selection,
-    beam_arguments: Sequence[str],
+def write_dataset(
+    builder: FaceRecordBuilder, output: Path, beam_arguments: Sequence[str] = ()
 ) -> collections.Counter[str]:
-    builder = ApganFaces(
-        photos=photos,
-        spec=spec,
-        selection=selection,
-        rejected_prefix=work / _REJECTED,
-        data_dir=work,
-    )
+    """Runs a builder and gives its folder the final name, the report in it.
+
+    Args:
+      builder: that builds in a `work_folder`.
+      output: folder to make.
+      beam_arguments: Beam's own options.
+
+    Returns:
+      Number of photos by outcome: 'records' and each reason for a reject.
+
+    Raises:
+      UserError: no photo could be used.
+    """
     options = PipelineOptions(list(beam_arguments) or _local_arguments())
     config = tfds.download.DownloadConfig(beam_options=options, try_download_gcs=False)
     try:
         builder.download_and_prepare(download_config=config, file_format='tfrecord')
-    except ValueError as error:
-        # TFDS's word for a split without any example; the list of rejects dies with its pipeline.
-        if 'number of generated examples is 0' not in str(error):
+    except (ValueError, AssertionError) as error:
+        # The list of rejects dies with TFDS's pipeline.
+        if not any(words in str(error) for words in _NO_RECORD):
             raise
         raise UserError(
-            f'{len(photos)} photos, none usable: each is corrupt, shows no face or one narrower '
-            f'than {selection.min_face_width:g} px, or was left out by --clear or --min-age; give '
-            'photos with clear, large faces'
+            f'{len(builder.photos)} photos, none usable: each is corrupt, shows no face or one '
+            f'narrower than {builder.selection.min_face_width:g} px, or was left out by --clear or '
+            '--min-age; give photos with clear, large faces'
         ) from error
-    counts = _write_report(work, builder.data_path / _REJECTED_FILE)
+    counts = _write_report(builder.rejected_prefix, builder.data_path / REJECTED_FILE)
     counts['records'] = builder.info.splits['train'].num_examples
     os.replace(builder.data_path, output)
     return counts
@@ -338,14 +424,13 @@ def _local_arguments() -> list[str]:
     return ['--runner=FnApiRunner', '--direct_running_mode=in_memory']
 
 
-def _rejected_lines(work: Path) -> list[str]:
-    return sorted(
-        line for part in work.glob(f'{_REJECTED}-*') for line in part.read_text().splitlines()
-    )
+def _rejected_lines(prefix: Path) -> list[str]:
+    parts = prefix.parent.glob(f'{prefix.name}-*')
+    return sorted(line for part in parts for line in part.read_text().splitlines())
 
 
-def _write_report(work: Path, path: Path) -> collections.Counter[str]:
-    rows = [line.split('\t', 1) for line in _rejected_lines(work)]
+def _write_report(prefix: Path, path: Path) -> collections.Counter[str]:
+    rows = [line.split('\t', 1) for line in _rejected_lines(prefix)]
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file, delimiter='\t')
         writer.writerow(['file', 'reason'])
@@ -354,8 +439,8 @@ def _write_report(work: Path, path: Path) -> collections.Counter[str]:
     return collections.Counter(reason.split(':')[0] for _, reason in rows)
 
 
-def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(prog='python -m data_prep.build', description=__doc__)
+def add_photo_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what every command has that makes records of photos."""
     parser.add_argument('--source', action='append', required=True, metavar='KIND:PATH')
     parser.add_argument('--labels', type=Path, help='tab-separated, header: file identity')
     parser.add_argument('--exclude', action='append', default=[], metavar='GLOB')
@@ -380,52 +465,96 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
         help='leave out faces that look younger; 22 for adults only, since the estimate errs',
     )
     parser.add_argument(
-        '--unique', action='store_true', help='of photos that are nearly the same keep one'
-    )
-    parser.add_argument(
         '--rejected',
         type=Path,
         metavar='TSV',
         help="leave out what another build's report lists, and people it mostly calls young",
     )
+
+
+def photos_of_options(options: argparse.Namespace) -> list[Photo]:
+    """The photos that the options of `add_photo_options` name.
+
+    Raises:
+      UserError: see `list_photos`.
+    """
+    return list_photos(
+        options.source,
+        labels=options.labels,
+        exclude=options.exclude,
+        rejected=options.rejected,
+    )
+
+
+def spec_of_options(options: argparse.Namespace) -> CropSpec:
+    """The crop that the options of `add_photo_options` ask for.
+
+    Raises:
+      UserError: it is too small.
+    """
+    if options.size < 16:
+        raise UserError(f'--size {options.size}: must be 16 or more pixels')
+    return CropSpec.named(options.crop, options.size)
+
+
+def selection_of_options(options: argparse.Namespace, *, unique: bool = False) -> Selection:
+    """Which photos the options of `add_photo_options` take."""
+    return Selection(
+        min_face_width=options.min_face,
+        rules=FaceRules(clear=options.clear, min_age=options.min_age),
+        unique=unique,
+    )
+
+
+def print_counts(counts: collections.Counter[str], photos: int, output: Path) -> None:
+    """Tells what became of the photos.
+
+    Args:
+      counts: of `write_dataset`.
+      photos: how many there were.
+      output: where the data set is.
+    """
+    rejects = counts - collections.Counter(records=counts['records'])
+    print(f'{counts["records"]} records of {photos} photos in {output}')
+    for reason, count in rejects.most_common():
+        print(f'  rejected, {reason}: {count} (listed in {output / REJECTED_FILE})')
+
+
+def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(prog='python -m data_prep.build', description=__doc__)
+    add_photo_options(parser)
+    parser.add_argument(
+        '--unique', action='store_true', help='of photos that are nearly the same keep one'
+    )
     return parser.parse_known_args(arguments)
+
+
+def quieten_beam() -> None:
+    """Hides what Beam logs that tells a user nothing."""
+    # Beam logs the traceback of whatever it raises.
+    logging.getLogger('apache_beam').setLevel(logging.CRITICAL)
+    # And that it has no client of BigQuery, to the root logger.
+    logging.getLogger().addFilter(lambda record: 'apitools' not in record.getMessage())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options, beam_arguments = _parse(arguments)
-    # Beam logs the traceback of whatever it raises.
-    logging.getLogger('apache_beam').setLevel(logging.CRITICAL)
-    # And that it has no client of BigQuery, to the root logger.
-    logging.getLogger().addFilter(lambda record: 'apitools' not in record.getMessage())
+    quieten_beam()
     try:
-        if options.size < 16:
-            raise UserError(f'--size {options.size}: must be 16 or more pixels')
-        spec = CropSpec.named(options.crop, options.size)
-        photos = list_photos(
-            options.source,
-            labels=options.labels,
-            exclude=options.exclude,
-            rejected=options.rejected,
-        )
+        spec = spec_of_options(options)
+        photos = photos_of_options(options)
         counts = build(
             photos,
             output=options.output,
             spec=spec,
-            selection=Selection(
-                min_face_width=options.min_face,
-                rules=FaceRules(clear=options.clear, min_age=options.min_age),
-                unique=options.unique,
-            ),
+            selection=selection_of_options(options, unique=options.unique),
             beam_arguments=beam_arguments,
         )
     except UserError as error:
         print(f'data_prep.build: {error}', file=sys.stderr)
         return 1
-    records = counts.pop('records')
-    print(f'{records} records of {len(photos)} photos in {options.output}')
-    for reason, count in counts.most_common():
-        print(f'  rejected, {reason}: {count} (listed in {options.output / _REJECTED_FILE})')
+    print_counts(counts, len(photos), options.output)
     return 0
 
 

@@ -1,10 +1,11 @@
 """Training batches by Grain: pairs of records, uint8, without TensorFlow.
 
 A batch is a dict of NumPy arrays: uint8 (n, size, size, 3) `source`, `target` and `boundary_map`
-(of the target), bool (n,) `same_image`. With `PairOptions.truths`, beside them uint8 (n, size, size,
-3) `truth`, what the swapped picture should be where bool (n,) `has_truth`, and uint8 (n, size, size)
-`mask`, how far the generator's own mask should be open, of 255. With `PairOptions.most_shift`, int32
-(n, 2) `offsets`, by how many pixels the target is moved down and to the right in another frame of it.
+(of the target), bool (n,) `same_image`. With `PairOptions.truths`, beside them uint8 (n, size,
+size, 3) `truth`, what the swapped picture should be where bool (n,) `has_truth`, and uint8 (n,
+size, size) `mask`, how far the generator's own mask should be open, of 255. With
+`PairOptions.most_shift`, int32 (n, 2) `offsets`, by how many pixels the target is moved down and to
+the right in another frame of it.
 
 A pair is numbered: the number and the seed decide all of it. Processes share the numbers out, so
 pairs are the same however many processes there are, and an iterator's state is one number.
@@ -77,10 +78,9 @@ class PairOptions:
         shares = self.same_image_share, self.same_identity_share, self.reverse_share
         if min(shares) < 0 or sum(shares) > 1:
             raise UserError(
-                'config.data.same_image_share={}, same_identity_share={} and reverse_share={}: must '
-                'be 0 or more, 1 or less together; the rest are pairs of different people'.format(
-                    *shares
-                )
+                'config.data.same_image_share={}, same_identity_share={} and reverse_share={}: '
+                'must be 0 or more, 1 or less together; the rest are pairs of different '
+                'people'.format(*shares)
             )
         for name in ('turned_share', 'occluder_share'):
             if not 0 <= getattr(self, name) <= 1:
@@ -102,8 +102,9 @@ def training_batches(
     """An endless iterator of batches; its state can be checkpointed.
 
     Every record is a target once an epoch, in an order that the seed decides and that differs from
-    epoch to epoch, but for those whose place a reversed pair or a turned head takes. Epochs follow each other without a gap: where processes or batches do not divide
-    the number of records, a batch takes its last pairs from the next epoch.
+    epoch to epoch, but for those whose place a reversed pair or a turned head takes. Epochs follow
+    each other without a gap: where processes or batches do not divide the number of records, a
+    batch takes its last pairs from the next epoch.
 
     A corrupt record is warned of, counted in `dataset.corrupt` and replaced by another one that the
     pair's own chance draws.

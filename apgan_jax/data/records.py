@@ -2,6 +2,7 @@
 
 `data_prep.build` writes them through TensorFlow Datasets. A data set is a folder with
 `dataset_info.json`, `features.json`, `metadata.json` (the CropSpec) and the `*.tfrecord-*` shards.
+`data_prep.reverse` writes such data sets too, of swapped photos: their records have a truth beside.
 """
 
 import json
@@ -28,6 +29,8 @@ from apgan_jax.files.image_files import decode_image
 
 DATASET_NAME = 'apgan_faces'
 CROP_SPEC_KEY = 'crop_spec'
+# In the metadata of a data set whose images are swapped photos.
+SYNTHETIC_KEY = 'synthetic'
 
 
 class FaceRecord:
@@ -93,6 +96,16 @@ class FaceRecord:
         """Of the photo, relative to its source folder."""
         return self._text('file_name')
 
+    @property
+    def truth(self) -> bytes | None:
+        """JPEG of the photo's own crop where `image` is a swapped one; None where it is a photo."""
+        return self._bytes('truth') if 'truth' in self._features else None
+
+    @property
+    def made_by(self) -> str:
+        """SHA-256 of the bundle that swapped `image`, hexadecimal; '' where it is a photo."""
+        return self._text('made_by') if 'made_by' in self._features else ''
+
     def decode_image(self, into: np.ndarray | None = None) -> np.ndarray:
         """Decodes the crop.
 
@@ -105,14 +118,15 @@ class FaceRecord:
         Raises:
           CorruptRecordError: the bytes are no picture, or not one of the size of `into`.
         """
-        try:
-            # OpenCV's own decoder and pixels, but straight to where they belong.
-            picture = simplejpeg.decode_jpeg(
-                self.image, fastdct=False, fastupsample=False, buffer=into
-            )
-        except ValueError:
-            picture = self._decode('image')
-        return self._put('image', picture, into)
+        return self._decode_jpeg('image', into)
+
+    def decode_truth(self, into: np.ndarray | None = None) -> np.ndarray:
+        """Decodes the truth; arguments, result and errors as for `decode_image`.
+
+        Raises:
+          CorruptRecordError: also where there is none.
+        """
+        return self._decode_jpeg('truth', into)
 
     def decode_boundary_map(self, into: np.ndarray | None = None) -> np.ndarray:
         """Decodes the boundary map; arguments, result and errors as for `decode_image`."""
@@ -120,6 +134,16 @@ class FaceRecord:
         if picture is None:
             picture = self._decode('boundary_map')
         return self._put('boundary_map', picture, into)
+
+    def _decode_jpeg(self, name: str, into: np.ndarray | None) -> np.ndarray:
+        try:
+            # OpenCV's own decoder and pixels, but straight to where they belong.
+            picture = simplejpeg.decode_jpeg(
+                self._bytes(name), fastdct=False, fastupsample=False, buffer=into
+            )
+        except ValueError:
+            picture = self._decode(name)
+        return self._put(name, picture, into)
 
     def _put(self, name: str, picture: np.ndarray, into: np.ndarray | None) -> np.ndarray:
         if into is None:
@@ -268,6 +292,7 @@ class RecordDataset(Sequence[bytes]):
     Attributes:
       data_dir: its folder.
       crop_spec: how its faces are cropped.
+      is_synthetic: whether its images are swapped photos, each with its truth.
       corrupt: counts what `pipeline` skips.
     """
 
@@ -283,6 +308,7 @@ class RecordDataset(Sequence[bytes]):
         """
         self.data_dir = Path(data_dir)
         self.crop_spec = read_crop_spec(self.data_dir)
+        self.is_synthetic = SYNTHETIC_KEY in _read_json(self.data_dir, 'metadata.json')
         self.corrupt = CorruptRecords()
         self._paths = _shard_paths(self.data_dir, split)
         offsets = [_index_shard(path) for path in self._paths]

@@ -258,7 +258,7 @@ def _reduced(picture: np.ndarray, picture_from_part: np.ndarray) -> tuple[np.nda
 def _rectangle(
     picture_from_target: np.ndarray, mask: np.ndarray, shape: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of the target that holds all that the mask shows, clipped to it."""
+    """(left, top, right, bottom) of the target that holds all that the mask shows, clipped."""
     x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
     # A pixel is spread over its neighbours when the mask is sampled, or first reduced.
     spread = 2 * max(1, int(scale_of(picture_from_target) + 0.01))

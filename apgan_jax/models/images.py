@@ -69,7 +69,9 @@ def hide_hair(faces: jax.Array, rows: int, columns: int) -> jax.Array:
     return (faces + 1.0) * shown - 1.0
 
 
-def move_pictures(pictures: jax.Array, offsets: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
+def move_pictures(
+    pictures: jax.Array, offsets: jax.Array, most: int
+) -> tuple[jax.Array, jax.Array]:
     """Shifts pictures by whole pixels; what comes in repeats the edge.
 
     Args:

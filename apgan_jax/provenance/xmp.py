@@ -62,6 +62,11 @@ def declare_synthetic(path: Path) -> None:
             file.truncate()
 
 
+def declared_synthetic(picture: bytes) -> bytes:
+    """The bytes of a JPEG or PNG file with the property added, see `declare_synthetic`."""
+    return _with_packet(picture)
+
+
 def declares_synthetic(path: Path) -> bool:
     """Whether the XMP of a file, of a format that the module names, says it is synthetic.
 

@@ -1,8 +1,8 @@
 """The paper's losses (section III-C), one pure function a term, float32 before any mean.
 
 Terms over several discriminators take one entry a scale. Means over the batch stand for the
-expectations; everything else follows the equations. `landmark_loss` and all from `truth_loss` on are
-not the paper's; nor is the end of `identity_loss`.
+expectations; everything else follows the equations. Not the paper's are `landmark_loss`,
+`truth_loss`, `mask_loss`, `mask_cost_loss`, `shift_loss`, and the end of `identity_loss`.
 """
 
 import dataclasses
@@ -38,9 +38,7 @@ class LossWeights:
 Course = Sequence[tuple[float, float]]
 
 
-def weights_at(
-    weights: LossWeights, courses: Mapping[str, Course], step: jax.Array
-) -> LossWeights:
+def weights_at(weights: LossWeights, courses: Mapping[str, Course], step: jax.Array) -> LossWeights:
     """The weights of a step.
 
     Args:

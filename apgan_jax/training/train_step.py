@@ -328,9 +328,7 @@ def _embed(model: TrainingModel, encoder_params: Any, pictures: jax.Array) -> Id
     return model.identity_encoder.embed(encoder_params, faces)
 
 
-def _swap(
-    model: TrainingModel, params: Any, inputs: Inputs, identity: IdentityEmbedding
-) -> Swap:
+def _swap(model: TrainingModel, params: Any, inputs: Inputs, identity: IdentityEmbedding) -> Swap:
     def swap(target: jax.Array, boundary_map: jax.Array, identity: IdentityEmbedding) -> Painting:
         painting = paint(model.generator, params, target, boundary_map, identity)
         return painting._replace(picture=compose(painting, target))
@@ -497,9 +495,7 @@ def content_terms(
         **_truth_terms(model, swap, inputs),
     }
     if model.landmark_reader is not None:
-        read = functools.partial(
-            model.landmark_reader.read, arcface_window=model.arcface_window
-        )
+        read = functools.partial(model.landmark_reader.read, arcface_window=model.arcface_window)
         terms['landmarks'] = losses.landmark_loss(
             swapped_landmarks=read(swap.picture),
             target_landmarks=read(inputs.truth),
@@ -544,9 +540,7 @@ def _truth_terms(model: TrainingModel, swap: Swap, inputs: Inputs) -> dict[str, 
             terms['mask_cost'] = losses.mask_cost_loss(mask=swap.mask)
     if swap.of_moved is not None:
         moved, _, seen = _moved(model, swap.picture, inputs)
-        terms['shift'] = losses.shift_loss(
-            moved_swap=moved, swap_of_moved=swap.of_moved, seen=seen
-        )
+        terms['shift'] = losses.shift_loss(moved_swap=moved, swap_of_moved=swap.of_moved, seen=seen)
     return terms
 
 

@@ -1,4 +1,5 @@
 import gc
+import json
 import os
 import pickle
 import struct
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 from apgan_jax.data.example import serialise_example
-from apgan_jax.data.records import FaceRecord, RecordDataset
+from apgan_jax.data.records import SYNTHETIC_KEY, FaceRecord, RecordDataset
 from apgan_jax.data.tfrecord import CorruptRecordError
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.files.image_files import encode_image
 from support.faces import flip_byte, make_records, numbered_picture, write_dataset
 
 
@@ -25,6 +27,32 @@ def test_a_face_record_comes_back():
     np.testing.assert_array_equal(record.decode_image(), numbered_picture(2))
     # RGB: the first patch of the map is red.
     assert tuple(record.decode_boundary_map()[3, 2]) == (255, 0, 0)
+
+
+def test_a_record_of_a_photo_has_no_truth():
+    record = FaceRecord.parse(make_records(1, str)[0])
+    assert (record.truth, record.made_by) == (None, '')
+    with pytest.raises(CorruptRecordError, match='has no truth'):
+        record.decode_truth()
+
+
+def test_a_swapped_photo_has_its_truth():
+    pictures = {'image': numbered_picture(2), 'truth': numbered_picture(3)}
+    encoded = {name: encode_image(picture, '.png') for name, picture in pictures.items()}
+    record = FaceRecord.parse(serialise_example({**encoded, 'made_by': b'12ab'}))
+    assert (record.truth, record.made_by) == (encoded['truth'], '12ab')
+    into = np.empty((16, 16, 3), np.uint8)
+    assert record.decode_truth(into) is into
+    np.testing.assert_array_equal(into, pictures['truth'])
+    np.testing.assert_array_equal(record.decode_image(), pictures['image'])
+
+
+def test_a_data_set_says_whether_it_is_synthetic(tmp_path):
+    folder = write_dataset(tmp_path / 'data', make_records(1, str))
+    assert not RecordDataset(folder).is_synthetic
+    metadata = json.loads((folder / 'metadata.json').read_text())
+    (folder / 'metadata.json').write_text(json.dumps({**metadata, SYNTHETIC_KEY: {}}))
+    assert RecordDataset(folder).is_synthetic
 
 
 def test_an_unreadable_picture_names_its_photo():

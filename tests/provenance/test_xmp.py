@@ -89,6 +89,14 @@ def test_pixels_exif_and_colour_profile_stay(tmp_path, suffix):
 
 
 @pytest.mark.parametrize('suffix', IMAGE_SUFFIXES)
+def test_bytes_in_memory_get_what_a_file_gets(tmp_path, suffix):
+    path = write_image(tmp_path / f'photo{suffix}')
+    declared = xmp.declared_synthetic(path.read_bytes())
+    xmp.declare_synthetic(path)
+    assert declared == path.read_bytes()
+
+
+@pytest.mark.parametrize('suffix', IMAGE_SUFFIXES)
 def test_existing_xmp_is_kept_but_for_its_source_type(tmp_path, suffix):
     info = PngImagePlugin.PngInfo()
     info.add_itxt('XML:com.adobe.xmp', OTHERS_XMP.decode())

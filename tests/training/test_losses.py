@@ -265,7 +265,7 @@ def test_point_weights_are_of_the_points():
     assert float(loss) == pytest.approx((1 + 12) / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize('step, expected', [(0, 60.0), (10, 60.0), (15, 32.5), (20, 5.0), (99, 5.0)])
+@pytest.mark.parametrize('step, expected', [(0, 60.0), (15, 32.5), (20, 5.0), (99, 5.0)])
 def test_weights_follow_their_course(step, expected):
     weights = losses.LossWeights(truth=7.0)
     course = {'mask': ((10, 60.0), (20, 5.0))}
