@@ -91,7 +91,7 @@ def load_bundle(path: Path | None = None) -> Bundle:
         for name, value in document['generator'].items()
     }
     known = _field_names()
-    if set(fields) != set(known):
+    if set(fields) - set(known) or _required_names() - set(fields):
         raise UserError(
             f'{path}: its generator has the fields {sorted(fields)}, this version knows '
             f'{sorted(known)}; export it again with this version'
@@ -155,6 +155,12 @@ def _field_names() -> list[str]:
     # Where it computes in bfloat16 is the trainer's choice, not the model's.
     hidden = {'parent', 'name', 'dtype'}
     return [field.name for field in dataclasses.fields(Generator) if field.name not in hidden]
+
+
+def _required_names() -> set[str]:
+    """The fields without a default: a bundle from before another field has the default there."""
+    fields = {field.name: field for field in dataclasses.fields(Generator)}
+    return {name for name in _field_names() if fields[name].default is dataclasses.MISSING}
 
 
 def _check_generator(bundle: Bundle, path: Path) -> None:

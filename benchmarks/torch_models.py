@@ -493,9 +493,7 @@ class TrainStep:
         self._ema_decay = config['optimizer']['ema_decay']
         self._step = 0
         build = {'memory_format': memory_format}
-        generator = _build(
-            Generator(size=config['size'], **config['generator']), tensors['generator'], **build
-        )
+        generator = _build(_generator(config), tensors['generator'], **build)
         discriminator = _build(
             MultiScaleDiscriminator(**config['discriminator']), tensors['discriminator'], **build
         )
@@ -587,8 +585,20 @@ def build_generator(
     config: Mapping[str, Any], flat: Flat, *, memory_format: torch.memory_format
 ) -> nn.Module:
     """The generator for inference, its kernels as given."""
-    generator = Generator(size=config['size'], **config['generator'])
+    generator = _generator(config)
     return _build(generator, flat, memory_format=memory_format).requires_grad_(False)
+
+
+def _generator(config: Mapping[str, Any]) -> nn.Module:
+    """Raises `UserError` if it has what only ours has."""
+    fields = dict(config['generator'])
+    departures = {name: fields.pop(name) for name in ('mask', 'shuffle', 'refine_channels')}
+    if departures != {'mask': False, 'shuffle': 1, 'refine_channels': 0}:
+        raise UserError(
+            f'config.generator has {departures}: the PyTorch opponent has the generator of the '
+            'paper only; choose a config without them'
+        )
+    return Generator(size=config['size'], **fields)
 
 
 def build_encoder(flat: Flat, *, memory_format: torch.memory_format) -> nn.Module:

@@ -40,6 +40,15 @@ def get_config() -> ConfigDict:
     config.generator.id_features = 128
     # False: AdaIN instead of AdaLIN.
     config.generator.use_layer_norm = True
+    # Not in the paper: a mask that the generator makes beside its picture, for hair, glasses and
+    # hands to stay the target's. Without a loss that teaches it, it closes.
+    config.generator.mask = False
+    # Not in the paper: first and last stage at a size this many times smaller, with the channels of
+    # this many pixels squared. `widths` and the resolutions count from there.
+    config.generator.shuffle = 1
+    # Not in the paper: channels of two convolutions at full resolution behind the last stage; 0:
+    # none.
+    config.generator.refine_channels = 0
 
     # The multi-scale PE-aware one of paper III-B.
     config.discriminator = ConfigDict()

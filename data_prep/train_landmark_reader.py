@@ -99,7 +99,8 @@ def swap_photos(dataset: RecordDataset, swapper: Swapper, count: int, seed: int)
     with FaceLandmarker() as landmarker:
         for batch in itertools.islice(batches, -(-count // _SWAPS)):
             identity = swapper.embed(batch['source'])
-            for crop in swapper.swap(batch['target'], batch['boundary_map'], identity):
+            painted = swapper.swap(batch['target'], batch['boundary_map'], identity)
+            for crop in painted.over(batch['target']):
                 for face in landmarker.detect(crop):
                     crops.append(crop)
                     landmarks.append(face.landmarks)

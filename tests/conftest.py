@@ -118,7 +118,8 @@ def stranger(shipped_swapper, image_landmarker) -> np.ndarray:
     spec = shipped_swapper.bundle.crop_spec
     aligned = align_face(head(), face.landmarks, spec)
     identity = load_identity(SHIPPED_IDENTITY, shipped_swapper.bundle.identity_encoder)
-    swapped = shipped_swapper.swap(aligned.crop[None], aligned.boundary_map[None], identity)[0]
+    painted = shipped_swapper.swap(aligned.crop[None], aligned.boundary_map[None], identity)
+    swapped = painted.pictures[0]
     size = head().shape[1::-1]
     back = cv2.warpAffine(
         swapped, aligned.crop_from_frame, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP

@@ -125,6 +125,35 @@ def test_a_later_format(tiny_bundle_file, tmp_path):
     assert_refused(path, 'bundle format 2', 'reads 1')
 
 
+def test_a_bundle_from_before_the_mask(tiny_bundle, tiny_bundle_file, tmp_path):
+    _, document = safetensors_file.read(tiny_bundle_file, 'bundle')
+    later = ('mask', 'shuffle', 'refine_channels')
+    fields = {name: value for name, value in document['generator'].items() if name not in later}
+    path = rewrite(tiny_bundle_file, tmp_path / 'b.safetensors', document={'generator': fields})
+    loaded = load_bundle(path)
+    assert loaded.generator == tiny_bundle.generator
+    assert not loaded.generator.mask
+
+
+def test_a_field_that_is_missing_and_has_no_default(tiny_bundle_file, tmp_path):
+    _, document = safetensors_file.read(tiny_bundle_file, 'bundle')
+    del document['generator']['widths']
+    path = rewrite(tiny_bundle_file, tmp_path / 'b.safetensors', document=document)
+    assert_refused(path, 'its generator has the fields')
+
+
+def test_a_bundle_with_a_mask_comes_back(tiny_bundle, identity, tmp_path):
+    generator = tiny_bundle.generator.clone(mask=True, shuffle=2, size=128, refine_channels=4)
+    pictures = np.random.default_rng(0).uniform(-1, 1, (2, 1, 128, 128, 3)).astype(np.float32)
+    params = generator.init(jax.random.key(0), *pictures, identity)['params']
+    path = tmp_path / 'b.safetensors'
+    bundle = dataclasses.replace(tiny_bundle, generator=generator, generator_params=params)
+    save_bundle(path, bundle)
+    loaded = load_bundle(path)
+    assert loaded.generator == generator
+    jax.tree.map(np.testing.assert_array_equal, loaded.generator_params, params)
+
+
 @pytest.mark.parametrize('name', ['generator/to_rgb/kernel', 'identity_encoder/dense/kernel'])
 def test_a_missing_tensor(tiny_bundle_file, tmp_path, name):
     path = rewrite(tiny_bundle_file, tmp_path / 'b.safetensors', drop=[name])

@@ -162,6 +162,7 @@ def test_imports_lead_down():
 # Names that may be twice, each with its reason.
 SHARED_NAMES = {
     'main',  # of each command
+    'compose',  # two maps; what a generator painted and its target
 }
 
 

@@ -81,8 +81,9 @@ def test_an_old_checkpoint_is_exported(run, tmp_path):
     assert bundle.crop_spec == CropSpec(size=64)
     swapper = Swapper(bundle)
     crops = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
-    swapped = swapper.swap(crops, np.zeros_like(crops), swapper.embed(crops))
-    assert swapped.std() > 1
+    painted = swapper.swap(crops, np.zeros_like(crops), swapper.embed(crops))
+    assert painted.pictures.std() > 1
+    assert painted.masks.min() == 255
 
 
 @pytest.mark.slow

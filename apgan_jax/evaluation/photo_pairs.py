@@ -391,9 +391,10 @@ def swap_in_place(
 def _generate(
     swapper: Swapper, faces: PairedFaces, own: Sequence[int], face: AlignedFace
 ) -> np.ndarray:
-    """A face with the identity of others, the generator's crop."""
+    """A face with the identity of others, the generator's crop, over the face if it has a mask."""
     identity = swapper.embed_source([faces[number].crop for number in own])
-    return swapper.swap(face.crop[None], face.boundary_map[None], identity)[0]
+    crops = face.crop[None]
+    return swapper.swap(crops, face.boundary_map[None], identity).over(crops)[0]
 
 
 def pair_in_place(target: SeenFace, swapped: np.ndarray) -> FacePair:

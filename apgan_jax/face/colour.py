@@ -18,7 +18,12 @@ _BRIGHT, _KNEE = 0.85, 0.3
 _GREY = 6
 
 
-def match_skin(picture: np.ndarray, reference: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def match_skin(
+    picture: np.ndarray,
+    reference: np.ndarray,
+    landmarks: np.ndarray,
+    shown: np.ndarray | None = None,
+) -> np.ndarray:
     """Gives a generated crop the colour and the light of the skin that it replaces.
 
     In CIELAB: the skins' medians are made equal, then what is left of the difference in the face,
@@ -29,12 +34,16 @@ def match_skin(picture: np.ndarray, reference: np.ndarray, landmarks: np.ndarray
       picture: generated, RGB uint8 (size, size, 3).
       reference: the target's crop, the same.
       landmarks: (478, 2), crop pixels.
+      shown: bool (size, size), where the generated face shows: elsewhere, before a hand, neither
+        picture says anything of the skin; None: everywhere.
 
     Returns:
       RGB uint8 (size, size, 3).
     """
     size = len(picture)
     skin, face = skin_mask(landmarks, size), plain_face(landmarks, size)
+    if shown is not None:
+        skin, face = skin & shown, face & shown
     if not skin.any():
         return picture
     ours, theirs = _to_lab(picture), _to_lab(reference)

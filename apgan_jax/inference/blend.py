@@ -20,8 +20,9 @@ class Blend:
       keep_colour: whether they keep the colour and light that the generator gave their skin, and do
         not take over the target's. Faces of grey pictures are grey all the same.
       whole_crop: whether all of the crop is blended in, as by the paper's eq. 12, and not only what
-        is in the face's outline.
-      whole_face: whether forehead and temples are blended in where the target has hair there too.
+        is in the face's outline; with a generator that has a mask, all that this shows.
+      whole_face: whether forehead and temples are blended in where the target has hair there too;
+        of no effect with a generator that has a mask, which decides that.
       steady: whether a person's generated faces are steadied from frame to frame.
       detail: whether they get the frame's detail, as far as it fits them.
 

@@ -101,10 +101,10 @@ class _Work(NamedTuple):
 
 
 class _Generated(NamedTuple):
-    """Frames, and the generated crops of all their faces, in order."""
+    """Frames, and the generated picture and mask of all their faces, in order."""
 
     works: Sequence[_Work]
-    crops: Sequence[np.ndarray]
+    painted: Sequence[tuple[np.ndarray, np.ndarray]]
 
 
 class FrameSwapper:
@@ -132,6 +132,7 @@ class FrameSwapper:
     ) -> None:
         self._swapper = swapper
         self._crop_spec = swapper.bundle.crop_spec
+        self._has_mask = swapper.bundle.generator.mask
         self._casting = casting
         self._means = means or IdentityMeans(swapper.embed)
         self._batch_size = batch_size
@@ -235,15 +236,16 @@ class FrameSwapper:
         return known.identity
 
     def _finish(self, batch: _Generated) -> Iterator[Swapped[F]]:
-        crops = iter(batch.crops)
+        painted = iter(batch.painted)
         for done, faces in batch.works:
             before, self._steadiers = self._steadiers, {}
             for face in faces:
+                swapped, mask = next(painted)
                 # Before steadying, so that shades of the colours' own making do not flicker either.
-                swapped = self._coloured(face.aligned, next(crops))
+                swapped = self._coloured(face.aligned, swapped, mask)
                 if self._blend.steady:
                     swapped = self._steadied(face, swapped, before)
-                self._add_patch(done, face, swapped)
+                self._add_patch(done, face, self._patch(face.aligned, swapped, mask))
             yield done
 
     def _steadied(
@@ -257,12 +259,12 @@ class FrameSwapper:
 
     def _generate(self, works: Sequence[_Work]) -> _Generated:
         faces = [face for work in works for face in work.faces]
-        size, crops = self._batch_size, []
+        size, results = self._batch_size, []
         for start in range(0, len(faces), size):
             part = faces[start : start + size]
             # Filled up, so that one program serves every batch.
             filled = [*part, *[part[0]] * (size - len(part))]
-            swapped = self._swapper.swap(
+            painted = self._swapper.swap(
                 np.stack([face.aligned.crop for face in filled]),
                 np.stack([face.aligned.boundary_map for face in filled]),
                 jax.tree.map(
@@ -270,11 +272,10 @@ class FrameSwapper:
                     *[face.identity for face in filled],
                 ),
             )
-            crops += list(swapped[: len(part)])
-        return _Generated(works, crops)
+            results += list(zip(*painted, strict=True))[: len(part)]
+        return _Generated(works, results)
 
-    def _add_patch(self, done: Swapped, face: _Face, swapped: np.ndarray) -> None:
-        patch = self._patch(face.aligned, swapped)
+    def _add_patch(self, done: Swapped, face: _Face, patch: blending.Patch) -> None:
         picture = done.frame.rgb
         if self._check and self._check(picture, face.role.face, face.aligned.crop, patch):
             self._blur(done, face.role.face)
@@ -282,22 +283,26 @@ class FrameSwapper:
         done.patches.append(patch)
         done.counts.swapped += 1
 
-    def _coloured(self, aligned: AlignedFace, swapped: np.ndarray) -> np.ndarray:
+    def _coloured(self, aligned: AlignedFace, swapped: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """With colours that go with the target's."""
         if not self._blend.keep_colour:
-            swapped = match_skin(swapped, aligned.crop, aligned.landmarks)
+            # Not the composed picture: what is the target's in it would say that all is right.
+            swapped = match_skin(swapped, aligned.crop, aligned.landmarks, shown=mask > 127)
         return without_colour(swapped) if is_grey(aligned.crop) else swapped
 
-    def _patch(self, aligned: AlignedFace, swapped: np.ndarray) -> blending.Patch:
+    def _patch(self, aligned: AlignedFace, swapped: np.ndarray, mask: np.ndarray) -> blending.Patch:
         blend, crop, landmarks = self._blend, aligned.crop, aligned.landmarks
         outline = None if blend.whole_crop else landmarks
         patch = blending.face_patch(
             swapped, aligned.crop_from_frame, outline, name=self._crop_spec.name
         )
-        if not (blend.whole_crop or blend.whole_face):
+        if self._has_mask:
+            patch = dataclasses.replace(patch, mask=patch.mask * (mask / np.float32(255)))
+        elif not (blend.whole_crop or blend.whole_face):
             shown = without_hair(crop, swapped, landmarks)
             patch = dataclasses.replace(patch, mask=patch.mask * shown)
         if blend.detail:
+            # Detail is added to what was generated, where that shows: that is what it must fit.
             detail = agreement(crop, swapped)
             patch = dataclasses.replace(patch, covered=crop, detail=detail)
         return patch

@@ -1,12 +1,13 @@
 """Faces in, faces out: a bundle's two networks, compiled."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from apgan_jax.bundle import Bundle
-from apgan_jax.models.generator import generate
+from apgan_jax.models.generator import paint
 from apgan_jax.models.identity import IdentityEmbedding, mean_embedding
 from apgan_jax.models.images import (
     arcface_window,
@@ -14,6 +15,33 @@ from apgan_jax.models.images import (
     normalise_image,
     to_uint8,
 )
+
+
+class Painted(NamedTuple):
+    """What a model makes of crops, before it is blended with them.
+
+    Attributes:
+      pictures: RGB uint8 (n, size, size, 3), the generator's as they are.
+      masks: uint8 (n, size, size), of 255: where they show; 255 everywhere if the generator has no
+        mask of its own.
+    """
+
+    pictures: np.ndarray
+    masks: np.ndarray
+
+    def over(self, targets: np.ndarray) -> np.ndarray:
+        """The pictures where they show, the targets where not.
+
+        Args:
+          targets: RGB uint8 (n, size, size, 3).
+
+        Returns:
+          RGB uint8 (n, size, size, 3).
+        """
+        if self.masks.min(initial=255) == 255:
+            return self.pictures
+        shown = self.masks[..., None] / np.float32(255)
+        return np.rint(shown * self.pictures + (1 - shown) * targets).astype(np.uint8)
 
 
 class Swapper:
@@ -26,7 +54,7 @@ class Swapper:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self._embed = jax.jit(self._embed_pictures)
-        self._generate = jax.jit(self._generate_pictures)
+        self._paint = jax.jit(self._paint_pictures)
 
     def embed(self, crops: np.ndarray) -> IdentityEmbedding:
         """Identity embeddings of crops, RGB uint8 (n, size, size, 3)."""
@@ -44,7 +72,7 @@ class Swapper:
 
     def swap(
         self, targets: np.ndarray, boundary_maps: np.ndarray, identity: IdentityEmbedding
-    ) -> np.ndarray:
+    ) -> Painted:
         """Gives the targets the source's identity.
 
         Args:
@@ -53,27 +81,27 @@ class Swapper:
           identity: leading axis n, or 1 for all.
 
         Returns:
-          RGB uint8 (n, size, size, 3), the generator's picture as it is.
+          Pictures and masks, apart.
         """
-        swapped = self._generate(self.bundle.generator_params, targets, boundary_maps, identity)
-        return np.asarray(swapped)
+        painted = self._paint(self.bundle.generator_params, targets, boundary_maps, identity)
+        return Painted(*map(np.asarray, painted))
 
     def _embed_pictures(self, params, crops: jax.Array) -> IdentityEmbedding:
         faces = arcface_window(normalise_image(crops), self.bundle.crop_spec.arcface_window)
         return self.bundle.identity_encoder.embed(params, faces)
 
-    def _generate_pictures(
+    def _paint_pictures(
         self, params, targets: jax.Array, boundary_maps: jax.Array, identity: IdentityEmbedding
-    ) -> jax.Array:
+    ) -> tuple[jax.Array, jax.Array]:
         count = targets.shape[0]
         identity = jax.tree.map(
             lambda value: jax.numpy.broadcast_to(value, (count, *value.shape[1:])), identity
         )
-        swapped = generate(
+        picture, mask = paint(
             self.bundle.generator,
             params,
             normalise_image(targets),
             normalise_boundary_map(boundary_maps),
             identity,
         )
-        return to_uint8(swapped)
+        return to_uint8(picture), to_uint8(2.0 * mask[..., 0] - 1.0)

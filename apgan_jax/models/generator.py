@@ -1,9 +1,13 @@
-"""The U-Net based generator (paper III-A, fig. 2)."""
+"""The U-Net based generator (paper III-A, fig. 2).
+
+Three departures from the paper, each a field that is off by default: a mask of the generator's own,
+pixels put into channels at both ends, and a few convolutions at full resolution behind them.
+"""
 
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,7 +21,44 @@ from apgan_jax.models.adalin import (
 )
 from apgan_jax.models.convolutions import Conv
 from apgan_jax.models.identity import IdentityEmbedding
-from apgan_jax.models.images import area_downsample, bilinear_upsample
+from apgan_jax.models.images import (
+    area_downsample,
+    bilinear_upsample,
+    depth_to_space,
+    space_to_depth,
+)
+
+# Where a mask starts: most of the gradient goes to the picture, and the sigmoid is not yet flat.
+MASK_START = 0.9
+# Of last layers that start as next to nothing.
+_SMALL_INIT = nn.initializers.normal(0.02)
+_REFINING_LAYERS = 2
+
+
+class Painting(NamedTuple):
+    """What a generator makes of a target, before both are one.
+
+    Attributes:
+      picture: float32 (n, size, size, 3) in [-1, 1].
+      mask: float32 (n, size, size, 1) in [0, 1]: where the picture shows; ones of a generator that
+        has no mask.
+    """
+
+    picture: jax.Array
+    mask: jax.Array
+
+
+def compose(painting: Painting, target: jax.Array) -> jax.Array:
+    """The picture where the mask is 1, the target where it is 0, both in between.
+
+    Args:
+      painting: from `paint`.
+      target: float (n, size, size, 3) in [-1, 1].
+
+    Returns:
+      float32 (n, size, size, 3) in [-1, 1].
+    """
+    return painting.mask * painting.picture + (1.0 - painting.mask) * target
 
 
 class Generator(nn.Module):
@@ -29,7 +70,7 @@ class Generator(nn.Module):
 
     Attributes:
       size: height and width of pictures, pixels.
-      widths: channels a stage, from full resolution down, halving each time.
+      widths: channels a stage, from `size / shuffle` down, halving each time.
       id_resolutions: decoder stages with an ID block (paper IV-A: 4 … size/2).
       pe_resolutions: decoder stages with a PE block (paper: size/2 and size).
       skip_resolutions: decoder stages that see the encoder's features.
@@ -37,6 +78,12 @@ class Generator(nn.Module):
       id_features: channels that the pooled identity features are reduced to; 0 leaves them out and
         modulates by the identity vector alone.
       use_layer_norm: False makes AdaLIN AdaIN (ablation).
+      mask: whether it decides where its picture shows, pixel by pixel; the target is left as it is
+        where it does not. Unless a loss teaches it, it closes: nothing is as real as the target.
+      shuffle: the first and the last stage are this many times smaller than the pictures, and each
+        pixel there has the channels of shuffle x shuffle pixels; 1: as in the paper.
+      refine_channels: of two 3x3 convolutions at full resolution that see picture, target and
+        boundary map, and change what was made of the last stage; 0: none.
       dtype: of the computation; parameters and statistics stay float32.
     """
 
@@ -48,13 +95,15 @@ class Generator(nn.Module):
     pe_hidden: int
     id_features: int = 128
     use_layer_norm: bool = True
+    mask: bool = False
+    shuffle: int = 1
+    refine_channels: int = 0
     dtype: Any = None
 
-    @nn.compact
     def __call__(
         self, target: jax.Array, boundary_map: jax.Array, identity: IdentityEmbedding
     ) -> jax.Array:
-        """Generates the swapped picture.
+        """Generates the swapped picture: `paint`'s, over the target where there is a mask.
 
         Args:
           target: float (n, size, size, 3) in [-1, 1].
@@ -64,25 +113,50 @@ class Generator(nn.Module):
         Returns:
           float32 (n, size, size, 3) in [-1, 1].
         """
-        skips = self._encode(target)
-        x = skips[self.size >> (len(self.widths) - 1)]
+        painting = self.paint(target, boundary_map, identity)
+        return compose(painting, target) if self.mask else painting.picture
+
+    @nn.compact
+    def paint(
+        self, target: jax.Array, boundary_map: jax.Array, identity: IdentityEmbedding
+    ) -> Painting:
+        """Generates picture and mask; arguments as of `__call__`."""
+        x = self._decode(self._encode(target), boundary_map, identity)
+        rgb, openness = self._last_layers(leaky_relu(x), self.shuffle)
+        if self.refine_channels:
+            x = self._refine(jnp.tanh(rgb), target, boundary_map)
+            more_rgb, more_openness = self._last_layers(x, 1, '_fine', rgb_init=_SMALL_INIT)
+            rgb, openness = rgb + more_rgb, openness + more_openness
+        picture = jnp.tanh(rgb)
+        if not self.mask:
+            return Painting(picture, jnp.ones_like(picture[..., :1]))
+        start = math.log(MASK_START / (1 - MASK_START))
+        return Painting(picture, nn.sigmoid(start + openness))
+
+    def _decode(
+        self, skips: dict[int, jax.Array], boundary_map: jax.Array, identity: IdentityEmbedding
+    ) -> jax.Array:
+        """Features of the last stage."""
+        first = self.size // self.shuffle
+        x = skips[first >> (len(self.widths) - 1)]
         for depth in reversed(range(len(self.widths))):
-            resolution, width = self.size >> depth, self.widths[depth]
+            resolution, width = first >> depth, self.widths[depth]
             if depth < len(self.widths) - 1:
                 up = Conv(width, dtype=self.dtype, name=f'up_{resolution}')
                 x = up(bilinear_upsample(x))
                 if resolution in self.skip_resolutions:
                     x = jnp.concatenate([x, skips[resolution]], axis=-1)
             x = self._modulate(x, resolution, width, boundary_map, identity)
-        last = Conv(3, dtype=self.dtype, name='to_rgb')
-        return jnp.tanh(last(leaky_relu(x)).astype(jnp.float32))
+        return x
 
     def _encode(self, target: jax.Array) -> dict[int, jax.Array]:
         """Features of the target by resolution."""
-        x = Conv(self.widths[0], dtype=self.dtype, name=f'down_{self.size}')(target)
-        skips = {self.size: x}
+        first = self.size // self.shuffle
+        stem = Conv(self.widths[0], dtype=self.dtype, name=f'down_{first}')
+        x = stem(space_to_depth(target, self.shuffle))
+        skips = {first: x}
         for depth, width in enumerate(self.widths[1:], start=1):
-            resolution = self.size >> depth
+            resolution = first >> depth
             down = Conv(width, strides=2, dtype=self.dtype, name=f'down_{resolution}')
             x = down(leaky_relu(x))
             skips[resolution] = x
@@ -111,6 +185,34 @@ class Generator(nn.Module):
             x = pe_block(x, area_downsample(boundary_map, self.size // resolution))
         return x
 
+    def _last_layers(
+        self,
+        x: jax.Array,
+        shuffle: int,
+        suffix: str = '',
+        rgb_init: Callable[..., Any] = Conv.kernel_init,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Colours and openness before tanh and sigmoid, float32, `shuffle` times the size of x."""
+
+        def layer(channels: int, name: str, init: Callable[..., Any]) -> jax.Array:
+            channels *= shuffle**2
+            last = Conv(channels, kernel_init=init, dtype=self.dtype, name=name + suffix)
+            return depth_to_space(last(x).astype(jnp.float32), shuffle)
+
+        rgb = layer(3, 'to_rgb', rgb_init)
+        if not self.mask:
+            return rgb, jnp.zeros_like(rgb[..., :1])
+        # A layer of its own, so that a warm start from a generator without a mask has the colours.
+        return rgb, layer(1, 'to_mask', _SMALL_INIT)
+
+    def _refine(self, picture: jax.Array, target: jax.Array, boundary_map: jax.Array) -> jax.Array:
+        """Features at full resolution."""
+        x = jnp.concatenate([picture, target, boundary_map], axis=-1)
+        for number in range(_REFINING_LAYERS):
+            layer = Conv(self.refine_channels, dtype=self.dtype, name=f'refine_{number}')
+            x = leaky_relu(layer(x))
+        return x
+
 
 def generate(
     generator: Generator,
@@ -121,6 +223,19 @@ def generate(
 ) -> jax.Array:
     """Applies a generator; see `Generator.__call__`."""
     return generator.apply({'params': params}, target, boundary_map, identity)  # type: ignore[return-value]
+
+
+def paint(
+    generator: Generator,
+    params: Any,
+    target: jax.Array,
+    boundary_map: jax.Array,
+    identity: IdentityEmbedding,
+) -> Painting:
+    """Applies a generator, picture and mask apart; see `Generator.paint`."""
+    return generator.apply(  # type: ignore[return-value]
+        {'params': params}, target, boundary_map, identity, method=Generator.paint
+    )
 
 
 class IdentityCondition(nn.Module):

@@ -35,6 +35,32 @@ def area_downsample(image: jax.Array, factor: int) -> jax.Array:
     return blocks.mean(axis=(2, 4))
 
 
+def space_to_depth(image: jax.Array, factor: int) -> jax.Array:
+    """Puts factor x factor pixels into the channels of one, row after row.
+
+    Args:
+      image: (n, h, w, c); h and w are multiples of factor.
+      factor: 1 changes nothing.
+
+    Returns:
+      (n, h / factor, w / factor, factor * factor * c).
+    """
+    if factor == 1:
+        return image
+    n, height, width, channels = image.shape
+    blocks = image.reshape(n, height // factor, factor, width // factor, factor, channels)
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, height // factor, width // factor, -1)
+
+
+def depth_to_space(image: jax.Array, factor: int) -> jax.Array:
+    """The inverse of `space_to_depth`: (n, h, w, factor * factor * c) → factor times the size."""
+    if factor == 1:
+        return image
+    n, height, width, _ = image.shape
+    blocks = image.reshape(n, height, width, factor, factor, -1).transpose(0, 1, 3, 2, 4, 5)
+    return blocks.reshape(n, height * factor, width * factor, -1)
+
+
 def bilinear_upsample(image: jax.Array) -> jax.Array:
     """Doubles the height and width of (n, h, w, c), half-pixel centres."""
     n, height, width, channels = image.shape

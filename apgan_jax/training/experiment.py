@@ -43,6 +43,8 @@ _LIMITS = {
     'generator.widths': (1, _ANY),
     'generator.pe_hidden': (1, _ANY),
     'generator.id_features': (0, _ANY),
+    'generator.shuffle': (1, _ANY),
+    'generator.refine_channels': (0, _ANY),
     'discriminator.width': (1, _ANY),
     'discriminator.depth': (1, _ANY),
     'discriminator.num_scales': (1, _ANY),
@@ -111,7 +113,8 @@ def _check_course(name: str, course: Any) -> None:
 def resolution_warnings(config: ConfigDict) -> list[str]:
     """What is said of stages that the generator does not have and blocks are asked for at."""
     generator = config.generator
-    stages = [config.size >> halvings for halvings in range(len(generator.widths))]
+    first = config.size // generator.shuffle
+    stages = [first >> halvings for halvings in range(len(generator.widths))]
     lines = []
     for name in ('id_resolutions', 'pe_resolutions', 'skip_resolutions'):
         absent = [size for size in generator[name] if size not in stages]
@@ -203,12 +206,14 @@ def build_generator(config: ConfigDict) -> Generator:
     """The generator of a config.
 
     Raises:
-      UserError: `size` cannot be halved as often as `widths` asks.
+      UserError: `size` cannot be divided as often as `widths` and `shuffle` ask.
     """
     halvings = len(config.generator.widths) - 1
-    if config.size % 2**halvings:
+    # Runs from before the field had no shuffling.
+    divisor = 2**halvings * config.generator.get('shuffle', 1)
+    if config.size % divisor:
         raise UserError(
-            f'config.size={config.size}: must be divisible by {2**halvings} for the '
+            f'config.size={config.size}: must be divisible by {divisor} for the '
             f'{halvings + 1} stages of config.generator.widths; change one of them'
         )
     fields: dict[str, Any] = {

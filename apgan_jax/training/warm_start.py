@@ -3,12 +3,14 @@
 The rule: a block is loaded whole, where the names and shapes of all its tensors are equal, or not
 at all. A block is what works at one resolution (`down_64`, `up_32`, `id_16`), or a discriminator's
 layer. So a 128-px model takes over what a 64-px one learned at 64 px and below, on condition that
-both have equal widths there. lite64 and lite128 count theirs from full resolution down, so that
-only the widths at 4 px are equal: they share 18 tensors, 1.74 of lite128's 7.2 M parameters.
-The last layer, `to_rgb`, works at full resolution whatever that is, and is loaded only where sizes
-are equal. If the identity encoder is another one, the layers that read its output start anew, alone
-of their blocks. Optimizers and step start anew always; `optimizer.warmup_steps`
-keeps their first steps small.
+both have equal widths and blocks there. lite64 and lite128 count theirs from full resolution down,
+so that only the widths at 4 px are equal: they share 18 tensors, 1.74 of lite128's 7.2 M
+parameters. lite64_grow, lite128 and lite256 are made for it: each has all of the trunk of the one
+before, and starts only what reads or writes pixels and the stage above anew.
+The last layers, `to_rgb`, `to_mask` and what refines them, work at full resolution whatever that
+is, and are loaded only where sizes are equal. If the identity encoder is another one, the layers
+that read its output start anew, alone of their blocks. Optimizers and step start anew always;
+`optimizer.warmup_steps` keeps their first steps small.
 
 A bundle's kernels are divided by their spectral norm already. As raw kernels they are as good as
 those they came from, with a norm of 1; with their exact singular vectors, the first step's
@@ -33,6 +35,8 @@ from apgan_jax.training import sharding
 from apgan_jax.training.train_step import TrainState
 
 NO_FILE = 'none'
+# Blocks that are not named by a resolution.
+_AT_FULL_SIZE = ('to_rgb', 'to_mask', 'refine_')
 
 
 class Match(NamedTuple):
@@ -153,7 +157,9 @@ def _misfits(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, s
 def _match_generator(bundle: Bundle, params: Any, encoder: IdentityEncoder, size: int) -> Match:
     found = match(flatten(bundle.generator_params), flatten(params))
     if bundle.generator.size != size:
-        found = _without(found, lambda name: name.startswith('to_rgb/'), 'works at another size')
+        found = _without(
+            found, lambda name: name.startswith(_AT_FULL_SIZE), 'works at another size'
+        )
     if bundle.identity_encoder.sha256 != encoder.sha256:
         found = _without(found, _reads_identity, 'reads another identity encoder')
     return found

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from configs import gpu, lite128, paper256, tpu_v4
+from configs import gpu, lite128, lite256, paper256, tpu_v4
 
 # FLOP a pair, devices times peak times utilisation, and the hours that follow.
 FORMULA = re.compile(
@@ -12,7 +12,7 @@ FORMULA = re.compile(
 )
 
 
-@pytest.mark.parametrize('module', [gpu, lite128, paper256, tpu_v4])
+@pytest.mark.parametrize('module', [gpu, lite128, lite256, paper256, tpu_v4])
 def test_hours(module):
     found = FORMULA.search(module.__doc__)
     config = module.get_config()

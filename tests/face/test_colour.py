@@ -51,6 +51,25 @@ def test_hair_of_the_target_does_not_darken_the_skin(aligned):
     assert np.abs(matched[cheek].astype(int) - plain[cheek]).max() < 8
 
 
+def test_what_does_not_show_says_nothing_of_the_skin(aligned):
+    """A hand before half of the target's face, and something unlike it generated there."""
+    left = np.arange(SIZE) < SIZE // 2
+    target, darker = aligned.crop.copy(), np.round(0.8 * aligned.crop).astype(np.uint8)
+    target[:, left] = (90, 60, 160)
+    darker[:, left] = (10, 240, 10)
+    shown = np.broadcast_to(~left, (SIZE, SIZE))
+    matched = match_skin(darker, target, aligned.landmarks, shown=shown)
+    skin = skin_mask(aligned.landmarks, SIZE) & shown
+    ours, theirs, everywhere = (
+        np.median(lab(each)[skin], axis=0)
+        for each in (matched, aligned.crop, match_skin(darker, target, aligned.landmarks))
+    )
+    assert np.linalg.norm(ours - theirs) < 1
+    assert np.linalg.norm(everywhere - theirs) > 10
+    nothing = match_skin(darker, target, aligned.landmarks, shown=np.zeros_like(shown))
+    np.testing.assert_array_equal(nothing, darker)
+
+
 def test_light_from_one_side_is_taken_over(aligned):
     slope = np.linspace(0.92, 1.08, SIZE)[None, :, None]
     lit = np.clip(aligned.crop * slope, 0, 255).astype(np.uint8)

@@ -54,8 +54,8 @@ def test_every_frame_comes_back_in_order_with_its_own_face(swapper, identity, fa
     for each in done:
         for patch in each.patches:
             aligned = align_face(each.frame.rgb, face.landmarks, swapper.bundle.crop_spec)
-            alone = swapper.swap(aligned.crop[None], aligned.boundary_map[None], identity)[0]
-            assert np.abs(patch.picture.astype(int) - alone).max() <= 1
+            alone = swapper.swap(aligned.crop[None], aligned.boundary_map[None], identity)
+            assert np.abs(patch.picture.astype(int) - alone.pictures[0]).max() <= 1
             np.testing.assert_array_equal(patch.picture_from_frame, aligned.crop_from_frame)
 
 
@@ -98,6 +98,65 @@ def test_skin_takes_over_the_targets_colour(swapper, identity, face):
     expected = match_skin(plain.picture, aligned.crop, aligned.landmarks)
     np.testing.assert_array_equal(matched.picture, expected)
     assert np.abs(matched.picture.astype(int) - plain.picture).mean() > 5
+
+
+class Masked(Swapper):
+    """A model whose mask is made by hand, uint8 (size, size)."""
+
+    def __init__(self, swapper, mask):
+        generator = swapper.bundle.generator.clone(mask=True)
+        super().__init__(dataclasses.replace(swapper.bundle, generator=generator))
+        self.plain, self.mask = swapper, mask
+
+    def swap(self, targets, boundary_maps, identity):
+        painted = self.plain.swap(targets, boundary_maps, identity)
+        return painted._replace(masks=np.stack([self.mask] * len(targets)))
+
+
+def left_closed(swapper):
+    """Nothing in the left half, all in the right one, a third between."""
+    size = swapper.bundle.crop_spec.size
+    mask = np.zeros((size, size), np.uint8)
+    mask[:, size // 2] = 85
+    mask[:, size // 2 + 1 :] = 255
+    return mask
+
+
+def test_a_mask_of_the_generators_own_decides_what_shows(swapper, identity, face):
+    mask = left_closed(swapper)
+    masked = Masked(swapper, mask)
+    patch = patch_of(masked, identity, face, whole_face=False)
+    plain = patch_of(swapper, identity, face)
+    np.testing.assert_array_equal(patch.picture, plain.picture)
+    # The rule for hair is not asked.
+    np.testing.assert_array_equal(patch.mask, plain.mask * (mask / np.float32(255)))
+    whole = patch_of(masked, identity, face, whole_crop=True)
+    expected = blending.blending_mask(len(mask)) * (mask / np.float32(255))
+    np.testing.assert_array_equal(whole.mask, expected)
+
+
+@pytest.mark.parametrize('blend', [{}, {'detail': True, 'keep_colour': False}])
+def test_where_the_mask_is_closed_the_frame_keeps_its_own_pixels(swapper, identity, face, blend):
+    mask = left_closed(swapper)
+    patch = patch_of(Masked(swapper, mask), identity, face, **blend)
+    frame = portrait()
+    blending.paste(frame, patch)
+    height, width = frame.shape[:2]
+    (a, b, c), _ = patch.picture_from_frame
+    x = a * np.arange(width)[None] + b * np.arange(height)[:, None] + c
+    closed = x < len(mask) // 2 - 1
+    np.testing.assert_array_equal(frame[closed], portrait()[closed])
+    changed = np.abs(frame.astype(int) - portrait())[~closed]
+    assert (changed.max(axis=-1) > 5).sum() > 500
+
+
+def test_colours_are_matched_where_the_face_shows(swapper, identity, face):
+    mask = left_closed(swapper)
+    aligned = align_face(portrait(), face.landmarks, swapper.bundle.crop_spec)
+    plain = patch_of(swapper, identity, face)
+    patch = patch_of(Masked(swapper, mask), identity, face, keep_colour=False)
+    expected = match_skin(plain.picture, aligned.crop, aligned.landmarks, shown=mask > 127)
+    np.testing.assert_array_equal(patch.picture, expected)
 
 
 @pytest.mark.parametrize('keep_colour', [False, True])

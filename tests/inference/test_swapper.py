@@ -1,11 +1,13 @@
 """The compiled networks: what they give does not depend on what is computed beside it."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from apgan_jax.face.aligned import align_face
-from apgan_jax.inference.swapper import Swapper
+from apgan_jax.inference.swapper import Painted, Swapper
 from support.faces import portrait
 from support.identities import random_identity
 
@@ -48,13 +50,14 @@ def test_a_source_is_the_mean_of_its_crops(swapper, faces):
 
 
 def swap_alone(swapper, faces, number, identity):
-    (picture,) = swapper.swap(*(each[number : number + 1] for each in faces), identity)
-    return picture.astype(int)
+    painted = swapper.swap(*(each[number : number + 1] for each in faces), identity)
+    return painted.pictures[0].astype(int)
 
 
 def test_faces_are_swapped_each_by_itself_to_an_identity_of_its_own(swapper, faces):
     identities = [random_identity(seed) for seed in (0, 1, 0)]
-    together = swapper.swap(*faces, jax.tree.map(lambda *x: np.concatenate(x), *identities))
+    one_each = jax.tree.map(lambda *x: np.concatenate(x), *identities)
+    together = swapper.swap(*faces, one_each).pictures
     assert (together.shape, together.dtype) == (faces[0].shape, np.uint8)
     for number, identity in enumerate(identities):
         alone = swap_alone(swapper, faces, number, identity)
@@ -65,5 +68,37 @@ def test_faces_are_swapped_each_by_itself_to_an_identity_of_its_own(swapper, fac
 
 def test_one_identity_is_for_all(swapper, faces):
     identity = random_identity()
-    for number, picture in enumerate(swapper.swap(*faces, identity)):
+    for number, picture in enumerate(swapper.swap(*faces, identity).pictures):
         assert np.abs(picture - swap_alone(swapper, faces, number, identity)).max() <= 1
+
+
+def test_without_a_mask_all_of_the_picture_shows(swapper, faces):
+    painted = swapper.swap(*faces, random_identity())
+    assert painted.masks.shape == faces[0].shape[:3]
+    assert (painted.masks.dtype, painted.masks.min()) == (np.uint8, 255)
+    assert painted.over(faces[0]) is painted.pictures
+
+
+@pytest.mark.parametrize('logit, level', [(-30.0, 0), (0.0, 230), (30.0, 255)])
+def test_picture_and_mask_come_apart(swapper, tiny_bundle, faces, logit, level):
+    """230 of 255 is what an untaught mask starts with."""
+    mask = {'kernel': np.zeros((3, 3, 8, 1), np.float32), 'bias': np.float32([logit])}
+    bundle = dataclasses.replace(
+        tiny_bundle,
+        generator=tiny_bundle.generator.clone(mask=True),
+        generator_params={**tiny_bundle.generator_params, 'to_mask': mask},
+    )
+    painted = Swapper(bundle).swap(*faces, random_identity())
+    assert np.unique(painted.masks).tolist() == [level]
+    plain = swapper.swap(*faces, random_identity()).pictures
+    assert np.abs(painted.pictures.astype(int) - plain).max() <= 1
+
+
+def test_pictures_are_put_over_their_targets():
+    pictures, targets = np.random.default_rng(0).integers(0, 256, (2, 1, 1, 3, 3), np.uint8)
+    composed = Painted(pictures, np.uint8([[[0, 255, 51]]])).over(targets)
+    assert composed.dtype == np.uint8
+    np.testing.assert_array_equal(composed[0, 0, 0], targets[0, 0, 0])
+    np.testing.assert_array_equal(composed[0, 0, 1], pictures[0, 0, 1])
+    fifth = 0.2 * pictures[0, 0, 2] + 0.8 * targets[0, 0, 2]
+    assert np.abs(composed[0, 0, 2] - fifth).max() <= 0.51

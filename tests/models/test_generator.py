@@ -4,18 +4,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
-from apgan_jax.models.generator import IdentityCondition, unit_rms
+from apgan_jax.models.generator import (
+    MASK_START,
+    Generator,
+    IdentityCondition,
+    Painting,
+    compose,
+    generate,
+    paint,
+    unit_rms,
+)
 from apgan_jax.models.identity import IdentityEmbedding
 
 BATCH = 3
 
 
-def inputs(count=BATCH, seed=0):
+def inputs(count=BATCH, seed=0, size=64):
     """Target, boundary map and identity (MobileFaceNet's shapes) of `count` examples."""
     rng = np.random.default_rng(seed)
-    target = rng.uniform(-1, 1, (count, 64, 64, 3)).astype(np.float32)
-    boundary_map = (rng.uniform(size=(count, 64, 64, 3)) > 0.9).astype(np.float32)
+    target = rng.uniform(-1, 1, (count, size, size, 3)).astype(np.float32)
+    boundary_map = (rng.uniform(size=(count, size, size, 3)) > 0.9).astype(np.float32)
     return target, boundary_map, embedding(count, rng)
 
 
@@ -29,14 +39,14 @@ def embedding(count, rng):
 
 
 @pytest.fixture(scope='module')
-def generate(tiny_model, tiny_state):
+def swap(tiny_model, tiny_state):
     apply = jax.jit(lambda params, *args: tiny_model.generator.apply({'params': params}, *args))
     return lambda *args: np.asarray(apply(tiny_state.generator_params, *args))
 
 
 @pytest.fixture(scope='module')
-def generated(generate):
-    return generate(*inputs())
+def generated(swap):
+    return swap(*inputs())
 
 
 def count_parameters(generator):
@@ -52,7 +62,7 @@ def test_shape_dtype_and_range(generated):
     assert generated.std() > 0.01
 
 
-def test_an_example_does_not_depend_on_the_rest_of_the_batch(generate, generated):
+def test_an_example_does_not_depend_on_the_rest_of_the_batch(swap, generated):
     target, boundary_map, identity = inputs()
     others = inputs(seed=1)
     mixed = jax.tree.map(
@@ -60,13 +70,13 @@ def test_an_example_does_not_depend_on_the_rest_of_the_batch(generate, generated
         (target, boundary_map, identity),
         others,
     )
-    result = generate(*mixed)
+    result = swap(*mixed)
     np.testing.assert_allclose(result[0], generated[0], rtol=0, atol=1e-5)
     assert np.abs(result[1] - generated[1]).max() > 0.01
 
 
 @pytest.mark.parametrize('change', ['target', 'boundary_map', 'vector', 'features'])
-def test_every_input_changes_the_picture(generate, generated, change):
+def test_every_input_changes_the_picture(swap, generated, change):
     target, boundary_map, identity = inputs()
     other_target, other_map, other_identity = inputs(seed=1)
     if change == 'target':
@@ -75,7 +85,7 @@ def test_every_input_changes_the_picture(generate, generated, change):
         boundary_map = other_map
     else:
         identity = identity.replace(**{change: getattr(other_identity, change)})
-    result = generate(target, boundary_map, identity)
+    result = swap(target, boundary_map, identity)
     assert np.abs(result - generated).max(axis=(1, 2, 3)).min() > 1e-3
 
 
@@ -141,3 +151,110 @@ def test_computing_in_bfloat16_changes_little_and_keeps_float32_weights(tiny_mod
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype('float32')}
     picture = jax.eval_shape(generator.apply, {'params': tiny_state.generator_params}, *inputs(1))
     assert picture.dtype == jnp.float32
+
+
+def small(**fields):
+    """A generator of two stages, with fields beyond the paper's."""
+    fields = {'size': 16, 'widths': (8, 8), 'skip_resolutions': (8, 16), 'pe_hidden': 4} | fields
+    return Generator(id_resolutions=(8,), pe_resolutions=(8, 16), id_features=4, **fields)
+
+
+def started(generator):
+    """Inputs and initial parameters."""
+    given = inputs(2, size=generator.size)
+    return given, generator.init(jax.random.key(0), *given)['params']
+
+
+def flat(params):
+    return traverse_util.flatten_dict(params, sep='/')
+
+
+def test_composing_leaves_the_picture_or_the_target_bit_for_bit():
+    picture, target = np.random.default_rng(0).uniform(-1, 1, (2, 1, 4, 4, 3)).astype(np.float32)
+    mask = np.zeros((1, 4, 4, 1), np.float32)
+    mask[:, :, 1], mask[:, :, 2] = 1, 0.25
+    composed = compose(Painting(picture, mask), target)
+    np.testing.assert_array_equal(composed[:, :, (0, 3)], target[:, :, (0, 3)])
+    np.testing.assert_array_equal(composed[:, :, 1], picture[:, :, 1])
+    half = 0.25 * picture[:, :, 2] + 0.75 * target[:, :, 2]
+    np.testing.assert_allclose(composed[:, :, 2], half, rtol=1e-6)
+
+
+def test_without_a_mask_the_picture_is_all():
+    generator = small()
+    given, params = started(generator)
+    picture, mask = paint(generator, params, *given)
+    np.testing.assert_array_equal(mask, np.ones((2, 16, 16, 1), np.float32))
+    np.testing.assert_array_equal(picture, generate(generator, params, *given))
+
+
+def test_a_mask_is_a_layer_more_and_changes_nothing_else():
+    plain, masked = small(), small(mask=True)
+    given, params = started(plain)
+    _, with_mask = started(masked)
+    assert with_mask['to_mask']['kernel'].shape == (3, 3, 8, 1)
+    others = {name: block for name, block in with_mask.items() if name != 'to_mask'}
+    jax.tree.map(np.testing.assert_array_equal, others, params)
+    painting = paint(masked, with_mask, *given)
+    np.testing.assert_allclose(painting.picture, generate(plain, params, *given), atol=1e-6)
+    assert (painting.mask.shape, painting.mask.dtype) == ((2, 16, 16, 1), np.float32)
+    np.testing.assert_allclose(painting.mask, MASK_START, atol=0.05)
+    composed = generate(masked, with_mask, *given)
+    np.testing.assert_allclose(composed, compose(painting, given[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize('bias, of_target', [(-1e4, True), (1e4, False)])
+def test_a_closed_mask_leaves_the_target(bias, of_target):
+    generator = small(mask=True)
+    given, params = started(generator)
+    params['to_mask'] = {'kernel': 0 * params['to_mask']['kernel'], 'bias': np.float32([bias])}
+    expected = given[0] if of_target else paint(generator, params, *given).picture
+    np.testing.assert_array_equal(generate(generator, params, *given), expected)
+
+
+@pytest.mark.parametrize('shuffle, refine_channels', [(1, 0), (2, 0), (2, 4)])
+def test_the_gradient_reaches_every_parameter(shuffle, refine_channels):
+    size = 16 * shuffle
+    generator = small(size=size, mask=True, shuffle=shuffle, refine_channels=refine_channels)
+    given, params = started(generator)
+    picture, mask = paint(generator, params, *given)
+    assert (picture.shape, mask.shape) == ((2, size, size, 3), (2, size, size, 1))
+    assert picture.dtype == mask.dtype == np.float32
+
+    def loss(params):
+        return jnp.square(generate(generator, params, *given) - 0.5).mean()
+
+    for name, gradient in flat(jax.grad(loss)(params)).items():
+        assert np.isfinite(gradient).all(), name
+        assert np.abs(gradient).max() > 0, name
+
+
+def test_four_pixels_go_through_the_stages_as_one():
+    """At both ends alone the layers are others than at half the size without shuffling."""
+    _, shuffled = started(small(size=32, shuffle=2, mask=True))
+    _, plain = started(small(mask=True))
+    shapes, others = ({k: v.shape for k, v in flat(each).items()} for each in (shuffled, plain))
+    differing = {name: shape for name, shape in shapes.items() if shape != others[name]}
+    assert shapes.keys() == others.keys()
+    assert differing == {
+        'down_16/kernel': (3, 3, 12, 8),
+        'to_rgb/kernel': (3, 3, 8, 12),
+        'to_rgb/bias': (12,),
+        'to_mask/kernel': (3, 3, 8, 4),
+        'to_mask/bias': (4,),
+    }
+
+
+def test_refining_starts_small_and_sees_single_pixels():
+    plain, refined = small(size=32, shuffle=2), small(size=32, shuffle=2, refine_channels=4)
+    given, params = started(plain)
+    _, more = started(refined)
+    assert more.keys() - params.keys() == {'refine_0', 'refine_1', 'to_rgb_fine'}
+    before, after = generate(plain, params, *given), generate(refined, more, *given)
+    assert 0 < np.abs(after - before).mean() < 0.1
+    for number in (0, 1):
+        changed = [*given]
+        changed[number] = given[number].copy()
+        changed[number][:, 9, 9] = 0.3
+        fine = paint(refined, more, *changed).picture - generate(plain, params, *changed)
+        assert np.abs(fine - (after - before))[:, 8:11, 8:11].max() > 1e-4

@@ -38,6 +38,15 @@ def test_area_downsample_by_hand():
     assert images.area_downsample(image, 1) is image
 
 
+def test_pixels_go_into_channels_and_back():
+    image = jnp.arange(32.0).reshape(1, 4, 4, 2)
+    deep = images.space_to_depth(image, 2)
+    assert deep.shape == (1, 2, 2, 8)
+    np.testing.assert_array_equal(deep[0, 0, 1], [4, 5, 6, 7, 12, 13, 14, 15])
+    np.testing.assert_array_equal(images.depth_to_space(deep, 2), image)
+    assert images.space_to_depth(image, 1) is images.depth_to_space(image, 1) is image
+
+
 def test_bilinear_upsample_by_hand():
     row = images.bilinear_upsample(jnp.array([0.0, 4.0]).reshape(1, 1, 2, 1))
     np.testing.assert_array_equal(row[0, :, :, 0], [[0, 1, 3, 4], [0, 1, 3, 4]])

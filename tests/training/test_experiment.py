@@ -82,6 +82,15 @@ def test_stages_that_the_generator_does_not_have_are_named():
     assert pe_line.startswith('config.generator.skip_resolutions: 4, 8, 16 px') and not skip_line
 
 
+def test_stages_are_counted_from_where_pixels_are_channels():
+    config = tiny.get_config()
+    config.size, config.generator.shuffle = 128, 2
+    assert experiment.resolution_warnings(config) == []
+    config.size = 144
+    with pytest.raises(UserError, match=r'config\.size=144: must be divisible by 32 for the 5'):
+        experiment.build_generator(config)
+
+
 @pytest.mark.parametrize('value', [float('inf'), float('-inf'), float('nan')])
 def test_weights_of_losses_are_finite(value):
     config = tiny.get_config()

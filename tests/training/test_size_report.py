@@ -20,7 +20,7 @@ from apgan_jax.training.size_report import (
     table,
     totals,
 )
-from configs import lite64, lite128, paper256, tiny, tpu_v4
+from configs import lite64, lite64_grow, lite128, lite256, paper256, tiny, tpu_v4
 
 
 class Depthwise(nn.Module):
@@ -126,8 +126,8 @@ def generator_multiply_adds(config):
     def conv(pixels, channels, features):
         return 9 * pixels**2 * channels * features
 
-    widths = fields.widths
-    count = conv(size, 3, widths[0])
+    widths, full, size = fields.widths, size, size // fields.shuffle
+    count = conv(size, 3 * fields.shuffle**2, widths[0])
     count += sum(conv(size >> d, widths[d - 1], widths[d]) for d in range(1, len(widths)))
     channels = widths[-1]
     for depth in reversed(range(len(widths))):
@@ -148,12 +148,23 @@ def generator_multiply_adds(config):
                 count += conv(pixels, 3, fields.pe_hidden)
                 count += conv(pixels, fields.pe_hidden, 2 * channels)
             channels = width
-    return count + conv(size, channels, 3)
+    outputs = 3 + fields.mask
+    count += conv(size, channels, outputs * fields.shuffle**2)
+    # Picture, target and boundary map are seen.
+    refined = fields.refine_channels
+    return count + conv(full, 9 + refined + outputs, refined)
 
 
 @pytest.mark.parametrize(
     'module, parameters, most_gmac',
-    [(tiny, 337_835, 0.06), (lite64, 3_614_291, 0.3), (lite128, 7.2e6, 1.3), (paper256, 39e6, 32)],
+    [
+        (tiny, 337_835, 0.06),
+        (lite64, 3_614_291, 0.3),
+        (lite64_grow, 7.18e6, 1.0),
+        (lite128, 7.2e6, 1.3),
+        (lite256, 7.2e6, 1.8),
+        (paper256, 39e6, 32),
+    ],
 )
 def test_configs(module, parameters, most_gmac):
     config = module.get_config()
@@ -219,12 +230,15 @@ def test_the_train_step_of_a_tpu_slice():
     assert in_parts.flops == pytest.approx(step.flops, rel=1e-3)
 
 
-def test_lite128_costs_what_its_log_says():
-    """The landmark reader, resizing and Gram matrices are a sixth of it."""
-    config = lite128.get_config()
-    step = config_step(config, config_sizes(config, batch=1), batch=1)
-    assert step.flops == pytest.approx(15.56e9, rel=1e-3)
-    assert f'{step.flops / 1e9:.1f} GFLOP' in lite128.__doc__
+@pytest.mark.parametrize('module, flops', [(lite128, 15.56e9), (lite256, 35.32e9)])
+def test_lite_models_cost_what_their_docstrings_say(module, flops):
+    """The landmark reader, resizing and Gram matrices are a sixth of lite128's."""
+    config = module.get_config()
+    sizes = config_sizes(config, batch=1)
+    step = config_step(config, sizes, batch=1)
+    assert step.flops == pytest.approx(flops, rel=1e-3)
+    assert f'{step.flops / 1e9:.1f} GFLOP' in module.__doc__
+    assert f'{sizes[0].total.multiply_adds / 1e9:.2f} GMAC a face' in module.__doc__
 
 
 def test_a_mesh_of_unknown_size_is_one_device_or_what_is_asked_for():

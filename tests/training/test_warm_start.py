@@ -13,7 +13,7 @@ from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import generate
 from apgan_jax.training import experiment, export, warm_start
 from apgan_jax.training.train_step import create_train_state
-from configs import lite64, lite128, tiny
+from configs import lite64, lite64_grow, lite128, lite256, tiny
 from support.checkpoints import save_once
 
 
@@ -171,6 +171,56 @@ def test_what_lite128_takes_from_lite64():
     del loaded['to_rgb/kernel'], loaded['to_rgb/bias']
     assert len(loaded) == 18
     assert sum(leaf.size for leaf in loaded.values()) == pytest.approx(1.74e6, abs=5e3)
+
+
+TRUNK_128 = {
+    *(f'down_{size}' for size in (4, 8, 16, 32)),
+    *(f'up_{size}' for size in (8, 16, 32, 64)),
+    *(f'{kind}_{size}' for kind in ('identity', 'id') for size in (4, 8, 16, 32, 64)),
+    'pe_64',
+}
+
+
+@pytest.mark.parametrize(
+    'small, large, trunk, anew',
+    [
+        (lite64_grow, lite128, TRUNK_128, {'down_64', 'down_128', 'up_128', 'pe_128'}),
+        (
+            lite128,
+            lite256,
+            TRUNK_128 | {'down_64', 'up_128', 'pe_128'},
+            {'down_128', 'to_mask', 'refine_0', 'refine_1', 'to_rgb_fine', 'to_mask_fine'},
+        ),
+    ],
+)
+def test_weights_grow_outwards(small, large, trunk, anew):
+    """All stages are taken over, and what works with pixels starts anew."""
+    config = large.get_config()
+    found, params = (flat_shapes(each) for each in (small.get_config(), config))
+    model = experiment.build_model(small.get_config())
+    old = bundle.Bundle(
+        generator=model.generator,
+        generator_params=found,
+        identity_encoder=model.identity_encoder,
+        crop_spec=experiment.crop_spec(small.get_config()),
+        model_card={},
+    )
+    loaded, missed = warm_start._match_generator(old, params, model.identity_encoder, config.size)
+    assert {name.split('/')[0] for name in loaded} == trunk
+    blocks = {name.split('/')[0] for name in params}
+    assert {name.split('/')[0] for name in missed} & blocks == anew | {'to_rgb'}
+    assert len(loaded) + sum(name in params for name in missed) == len(params)
+
+
+def test_a_mask_starts_anew_beside_colours_that_do_not(tiny_model, tiny_state, tiny_bundle):
+    masked = tiny_bundle.generator.clone(mask=True)
+    picture = np.zeros((1, 64, 64, 3), np.float32)
+    encoder = tiny_bundle.identity_encoder
+    identity = jax.eval_shape(encoder.embed, encoder.params, np.zeros((1, 112, 112, 3), np.float32))
+    params = jax.eval_shape(masked.init, jax.random.key(0), picture, picture, identity)['params']
+    loaded, missed = warm_start._match_generator(tiny_bundle, params, encoder, 64)
+    assert {'to_rgb/kernel', 'to_rgb/bias'} <= loaded.keys()
+    assert missed == dict.fromkeys(('to_mask/kernel', 'to_mask/bias'), 'not in the file')
 
 
 def flat_shapes(config):
