@@ -17,6 +17,12 @@ def test_a_canvas_becomes_a_picture_of_its_size(channels):
     assert (picture == 255).all()
 
 
+def test_a_canvas_need_not_be_square():
+    canvas = drawing.fine_canvas((5, 7))
+    assert canvas.shape == (5 * drawing.SUPERSAMPLING, 7 * drawing.SUPERSAMPLING)
+    assert drawing.reduce(canvas, (5, 7)).shape == (5, 7)
+
+
 def test_the_middle_of_a_pixel_is_the_middle_of_its_fine_pixels():
     canvas = drawing.fine_canvas(5)
     fine = len(canvas) // 5
