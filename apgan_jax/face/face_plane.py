@@ -4,6 +4,8 @@ Lengths are in distances between the eyes, so that what is drawn has the face's 
 it. Points of a face are (n, 2); where an outline is closed, its last point is not its first again.
 """
 
+import math
+
 import numpy as np
 
 from apgan_jax.face import landmarks as points
@@ -42,6 +44,10 @@ class FacePlane:
         away = self._landmarks[landmark] - self._middle
         return np.array([away @ self._x, away @ self._y]) / self.unit**2
 
+    def all_points(self) -> np.ndarray:
+        """All landmarks in the face's coordinates, (478, 2)."""
+        return (self._landmarks - self._middle) @ np.stack([self._x, self._y], 1) / self.unit**2
+
     def pixels(self, corners: np.ndarray) -> np.ndarray:
         """Points in the face's coordinates (n, 2) as pixels of the picture (n, 2)."""
         return self._middle + corners[:, :1] * self._x + corners[:, 1:] * self._y
@@ -54,17 +60,18 @@ def ring(radii: np.ndarray) -> np.ndarray:
 
 
 def _centre(landmarks: np.ndarray, of: tuple[int, ...]) -> np.ndarray:
-    return landmarks[list(of)].mean(axis=0)
+    # As `mean`, in half the time.
+    return landmarks[list(of)].sum(axis=0) / len(of)
 
 
 def _height(landmarks: np.ndarray, eyes: np.ndarray) -> float:
     """From the eyes to the mouth, pixels."""
     mouth = _centre(landmarks, (points.LEFT_MOUTH_CORNER, points.RIGHT_MOUTH_CORNER))
-    return float(np.linalg.norm(mouth - eyes))
+    return math.hypot(*(mouth - eyes))
 
 
 def _at_least(vector: np.ndarray, length: float) -> np.ndarray:
     """A vector (2,), lengthened where it is shorter; to the right where it has no direction."""
-    own = float(np.linalg.norm(vector))
+    own = math.hypot(*vector)
     direction = vector / own if own > _LEAST_UNIT else np.array([1.0, 0.0])
     return direction * max(own, length, _LEAST_UNIT)

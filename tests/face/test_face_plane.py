@@ -33,6 +33,8 @@ def test_points_come_back():
     landmarks = np.random.default_rng(0).uniform(0, 128, (points.NUM_LANDMARKS, 2))
     plane = FacePlane(landmarks)
     np.testing.assert_allclose(plane.pixels(plane.at(7)[None])[0], landmarks[7])
+    np.testing.assert_allclose(plane.all_points()[7], plane.at(7))
+    np.testing.assert_allclose(plane.pixels(plane.all_points()), landmarks)
 
 
 def test_a_head_turned_aside_keeps_its_size_if_asked_to():
