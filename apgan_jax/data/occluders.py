@@ -84,7 +84,7 @@ def paint_shape(brush: Brush, rng: np.random.Generator) -> None:
 
 def _outline(rng: np.random.Generator) -> np.ndarray:
     """Of a shape about the origin, (n, 2)."""
-    size = np.exp(rng.uniform(np.log(0.2), np.log(0.9)))
+    size = np.exp(rng.uniform(np.log(0.22), np.log(1.0)))
     kind = rng.integers(4)
     if kind == 0:
         return ring(size * rng.uniform(0.5, 1.2, int(rng.integers(3, 9))))
