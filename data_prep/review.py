@@ -5,12 +5,18 @@
 writes kept.png and rejects.png. Of rejects, every reason has the same share, and its first word and
 figure stand below each face; near-duplicates are followed by the photo that stayed. Photos of real
 people are private: keep the pictures out of repositories.
+
+    python -m data_prep.review data/faces128 --occluders --output runs/occluders
+
+writes occluders.jpg instead: faces with what training may paint before them, each followed by what
+the thing covers.
 """
 
 import argparse
 import collections
 import csv
 import dataclasses
+import itertools
 import random
 import sys
 from collections.abc import Sequence
@@ -19,6 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from apgan_jax.data.occluders import KINDS, paint_occluder
 from apgan_jax.data.records import FaceRecord, RecordDataset, read_crop_spec
 from apgan_jax.errors import UserError
 from apgan_jax.face import landmarks
@@ -37,10 +44,28 @@ def draw_kept(data_dir: Path, count: int, seed: int) -> np.ndarray:
     Raises:
       UserError: `data_dir` is no data set.
     """
-    dataset = RecordDataset(data_dir)
-    numbers = random.Random(seed).sample(range(len(dataset)), min(count, len(dataset)))
-    records = [FaceRecord.parse(dataset[number]) for number in numbers]
+    records = _sample_records(data_dir, count, seed)
     return _sheet([_tile(each.decode_image(), Path(each.file_name).stem) for each in records])
+
+
+def draw_occluders(data_dir: Path, count: int, seed: int) -> np.ndarray:
+    """Random records, something painted before each face, the kinds in turn; RGB uint8 (h, w, 3).
+
+    Each is followed by what the thing covers, white. Patterns are of the record after it.
+
+    Raises:
+      UserError: `data_dir` is no data set.
+    """
+    records = _sample_records(data_dir, count, seed)
+    others = [record.decode_image() for record in [*records[1:], records[0]]]
+    rng, tiles = np.random.default_rng(seed), []
+    turns = itertools.cycle(KINDS.items())
+    for record, other, (name, kind) in zip(records, others, turns, strict=False):
+        face, points = record.decode_image(), record.landmarks
+        painted = paint_occluder(face, points, other, rng, {name: kind})
+        covers = np.repeat(np.rint(255 * painted.covers).astype(np.uint8)[..., None], 3, axis=2)
+        tiles += [_tile(painted.picture, name), _tile(covers, '')]
+    return _sheet(tiles)
 
 
 def draw_rejects(data_dir: Path, count: int, seed: int) -> np.ndarray:
@@ -81,6 +106,12 @@ def sample_rejects(report: Path, count: int, seed: int) -> list[tuple[str, str]]
     return sorted(drawn[:count], key=lambda row: row[1])
 
 
+def _sample_records(data_dir: Path, count: int, seed: int) -> list[FaceRecord]:
+    dataset = RecordDataset(data_dir)
+    numbers = random.Random(seed).sample(range(len(dataset)), min(count, len(dataset)))
+    return [FaceRecord.parse(dataset[number]) for number in numbers]
+
+
 def _photos(path: str, reason: str) -> list[str]:
     kind, _, other = reason.partition(': ')
     return [path, other] if kind == 'near-duplicate' else [path]
@@ -113,19 +144,31 @@ def _sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
     return np.vstack([np.hstack(row) for row in rows])
 
 
+def _draw(options: argparse.Namespace) -> dict[str, np.ndarray]:
+    """The pictures that the command line asks for, by their files' names."""
+    data_dir, seed = options.data_dir, options.seed
+    if options.occluders:
+        return {'occluders.jpg': draw_occluders(data_dir, options.count or 60, seed)}
+    count = options.count or 100
+    return {
+        'kept.png': draw_kept(data_dir, count, seed),
+        'rejects.png': draw_rejects(data_dir, count, seed),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog='python -m data_prep.review', description=__doc__)
     parser.add_argument('data_dir', type=Path, help='what data_prep.build wrote')
     parser.add_argument('--output', type=Path, required=True, help='folder for the pictures')
-    parser.add_argument('--count', type=int, default=100, help='faces of each kind')
+    parser.add_argument('--count', type=int, help='faces of each kind; 100, or 60 of --occluders')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--occluders', action='store_true', help='what training may paint before faces instead'
+    )
     options = parser.parse_args(arguments)
     try:
-        pictures = {
-            'kept.png': draw_kept(options.data_dir, options.count, options.seed),
-            'rejects.png': draw_rejects(options.data_dir, options.count, options.seed),
-        }
+        pictures = _draw(options)
     except UserError as error:
         print(f'data_prep.review: {error}', file=sys.stderr)
         return 1

@@ -25,13 +25,13 @@ import grain
 import numpy as np
 
 from apgan_jax.data.augmentation import NO_JITTER, SourceJitter
+from apgan_jax.data.occluders import paint_occluder
 from apgan_jax.data.records import FaceRecord, RecordDataset, show_different_people
 from apgan_jax.data.tfrecord import CorruptRecordError
 from apgan_jax.errors import UserError
 from apgan_jax.face import boundary
 from apgan_jax.face.alignment import inside_photo
 from apgan_jax.face.blending import outline_mask
-from apgan_jax.face.occluders import paint_occluder
 from apgan_jax.face.quality import looks_turned
 
 Batch = dict[str, np.ndarray]
@@ -306,15 +306,20 @@ class PairSampler:
         if target.photo_size is not None:
             mask = mask * inside_photo(target.crop_from_frame, target.photo_size, size)
         if self.options.occluder_share and rng().random() < self.options.occluder_share:
-            seed = int(rng().integers(2**63))
-            for name in ('truth', 'target'):
-                painted = paint_occluder(
-                    into[name], target.landmarks, into['source'], np.random.default_rng(seed)
-                )
-                into[name][...] = painted.picture
-            mask = mask * (1 - painted.mask)
+            mask = mask * (1 - self._paint(target, rng, into))
         into['mask'][...] = np.rint(255 * mask)
         into['has_truth'][...] = pair.same_person
+
+    def _paint(self, target: FaceRecord, rng: _MakeRng, into: Batch) -> np.ndarray:
+        """Paints one thing on target and truth; float32 (size, size), what it covers."""
+        landmarks, seed = target.landmarks, int(rng().integers(2**63))
+        covers = np.zeros(0, np.float32)
+        for name in ('truth', 'target'):
+            painted = paint_occluder(
+                into[name], landmarks, into['source'], np.random.default_rng(seed)
+            )
+            into[name][...], covers = painted
+        return covers
 
     def _epoch(self, number: int) -> '_Epoch':
         with self._lock:

@@ -13,6 +13,7 @@ import numpy as np
 
 from apgan_jax.face import drawing
 from apgan_jax.face import landmarks as points
+from apgan_jax.face.face_plane import FacePlane, ring
 
 # A part this opaque belongs to the occluder.
 _OPAQUE = 0.5
@@ -33,7 +34,7 @@ class Occluded(NamedTuple):
 
 
 class _Brush:
-    """A canvas in the coordinates of a face: x along the eyes, y down, 1 the eyes' distance.
+    """A canvas in the coordinates of a face.
 
     Args:
       picture: RGB uint8 (h, w, 3).
@@ -41,35 +42,22 @@ class _Brush:
     """
 
     def __init__(self, picture: np.ndarray, landmarks: np.ndarray) -> None:
-        left, right = (
-            landmarks[list(eye)].mean(axis=0) for eye in (points.LEFT_EYE, points.RIGHT_EYE)
-        )
-        self._middle, self._x = (left + right) / 2, right - left
-        self._y = np.array([-self._x[1], self._x[0]])
-        self._landmarks = landmarks
-        self.unit = float(np.linalg.norm(self._x))
+        self._plane = FacePlane(landmarks)
+        self.at = self._plane.at
         self.picture: np.ndarray = picture.astype(np.float32)
         self.alpha: np.ndarray = np.zeros(picture.shape[:2], np.float32)
 
-    def at(self, landmark: int) -> np.ndarray:
-        """A landmark in the face's coordinates."""
-        away = self._landmarks[landmark] - self._middle
-        return np.array([away @ self._x, away @ self._y]) / self.unit**2
-
     def fill(self, corners: np.ndarray, colour: np.ndarray, alpha: float = 1.0) -> None:
         """A polygon (n, 2) in one colour (3,), or in a picture's colours (h, w, 3)."""
-        self._paint(drawing.filled([self._pixels(corners)], self.alpha.shape), colour, alpha)
+        self._paint(drawing.filled([self._plane.pixels(corners)], self.alpha.shape), colour, alpha)
 
     def line(self, corners: np.ndarray, colour: np.ndarray, width: float) -> None:
         """A line through points (n, 2), at least 3 pixels wide."""
         canvas = np.zeros(self.alpha.shape, np.uint8)
-        thickness = max(3, round(width * self.unit))
-        pixels = drawing.fixed_point(self._pixels(corners))
+        thickness = max(3, round(width * self._plane.unit))
+        pixels = drawing.fixed_point(self._plane.pixels(corners))
         cv2.polylines(canvas, [pixels], False, 1, thickness, shift=drawing.FRACTION_BITS)
         self._paint(canvas.astype(bool), colour, 1.0)
-
-    def _pixels(self, corners: np.ndarray) -> np.ndarray:
-        return self._middle + corners[:, :1] * self._x + corners[:, 1:] * self._y
 
     def _paint(self, area: np.ndarray, colour: np.ndarray, alpha: float) -> None:
         colours = np.broadcast_to(np.asarray(colour, np.float32), self.picture.shape)[area]
@@ -102,7 +90,7 @@ def _textured_shape(brush: _Brush, rng: np.random.Generator) -> None:
     texture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
     texture = np.clip(texture + rng.normal(0, 12, texture.shape), 0, 255)
     centre = np.array([rng.uniform(-0.8, 0.8), rng.uniform(0.4, 1.4)])
-    brush.fill(centre + _ring(rng.uniform(0.3, 0.5, 7)), texture)
+    brush.fill(centre + ring(rng.uniform(0.3, 0.5, 7)), texture)
 
 
 def _hand(brush: _Brush, rng: np.random.Generator) -> None:
@@ -110,7 +98,7 @@ def _hand(brush: _Brush, rng: np.random.Generator) -> None:
     side = rng.choice([-1.0, 1.0])
     skin = np.array([198, 150, 125]) * rng.uniform(0.5, 1.1)
     palm = np.array([side * 0.85, 1.6])
-    brush.fill(palm + _ring(rng.uniform(0.45, 0.55, 12)), skin)
+    brush.fill(palm + ring(rng.uniform(0.45, 0.55, 12)), skin)
     for finger in range(4):
         tip = np.array([side * (0.25 + 0.2 * finger), rng.uniform(0.7, 0.9)])
         brush.line(np.stack([palm, tip]), skin * (0.94 + 0.03 * finger), 0.2)
@@ -144,7 +132,7 @@ def _microphone(brush: _Brush, rng: np.random.Generator) -> None:
     head = mouth + np.array([rng.uniform(-0.3, 0.3), 0.35])
     end = head + np.array([rng.uniform(-0.4, 0.4), 2.0])
     brush.line(np.stack([head, end]), np.array(_DARK), 0.22)
-    brush.fill(head + _ring(np.full(24, 0.3)), np.array(_GREY))
+    brush.fill(head + ring(np.full(24, 0.3)), np.array(_GREY))
 
 
 def _mask(brush: _Brush, rng: np.random.Generator) -> None:
@@ -164,14 +152,8 @@ def _frames(brush: _Brush, colour: np.ndarray) -> None:
 
 
 def _lenses() -> list[np.ndarray]:
-    oval = _ring(np.ones(24)) * (0.36, 0.28)
+    oval = ring(np.ones(24)) * (0.36, 0.28)
     return [oval + np.array([side, 0.05]) for side in (-0.5, 0.5)]
-
-
-def _ring(radii: np.ndarray) -> np.ndarray:
-    """Corners (n, 2) about the origin at these distances."""
-    angles = np.arange(len(radii)) * 2 * np.pi / len(radii)
-    return radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 OCCLUDERS: tuple[Callable[[_Brush, np.random.Generator], None], ...] = (

@@ -331,6 +331,8 @@ def _embed(model: TrainingModel, encoder_params: Any, pictures: jax.Array) -> Id
 def _swap(model: TrainingModel, params: Any, inputs: Inputs, identity: IdentityEmbedding) -> Swap:
     def swap(target: jax.Array, boundary_map: jax.Array, identity: IdentityEmbedding) -> Painting:
         painting = paint(model.generator, params, target, boundary_map, identity)
+        if not model.generator.mask:
+            return painting
         return painting._replace(picture=compose(painting, target))
 
     picture, mask = swap(inputs.target, inputs.boundary_map, identity)

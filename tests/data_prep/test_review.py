@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from apgan_jax.data.example import serialise_example
 from apgan_jax.errors import UserError
-from apgan_jax.files.image_files import read_image
+from apgan_jax.files.image_files import encode_image, read_image
 from data_prep import review
 from support.faces import head, make_records, write_dataset, write_photos
 
@@ -68,6 +69,38 @@ def test_the_command_writes_two_pictures(data_dir, tmp_path, capsys):
     pictures = [output / 'kept.png', output / 'rejects.png']
     assert capsys.readouterr().out.splitlines() == [str(path) for path in pictures]
     np.testing.assert_array_equal(read_image(pictures[0]), review.draw_kept(data_dir, 2, seed=0))
+
+
+@pytest.fixture
+def faces_dir(tmp_path, aligned_head):
+    """Two records of the portrait, with the landmarks that occluders are placed by."""
+    record = serialise_example(
+        {
+            'image': encode_image(aligned_head.crop, '.png'),
+            'landmarks': aligned_head.landmarks,
+            'file_name': b'ann/1.png',
+        }
+    )
+    return write_dataset(tmp_path / 'faces', [record, record], size=128)
+
+
+def test_what_is_painted_before_faces_is_followed_by_what_it_covers(faces_dir, aligned_head):
+    sheet = review.draw_occluders(faces_dir, 2, seed=0)
+    first, its_covers, second, other_covers = tiles(sheet)
+    for face, covers in ((first, its_covers), (second, other_covers)):
+        bare = (covers == 0).all(axis=2)
+        assert covers.max() == 255 and bare.any()
+        np.testing.assert_array_equal(face[bare], aligned_head.crop[bare])
+        assert (face != aligned_head.crop).any()
+    assert (its_covers != other_covers).any()
+    np.testing.assert_array_equal(sheet, review.draw_occluders(faces_dir, 2, seed=0))
+
+
+def test_the_command_writes_what_is_painted_before_faces(faces_dir, tmp_path, capsys):
+    output = tmp_path / 'out'
+    assert review.main([str(faces_dir), '--occluders', '--output', str(output)]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(output / 'occluders.jpg')]
+    assert [path.name for path in output.iterdir()] == ['occluders.jpg']
 
 
 def test_the_command_refuses_another_folder_in_one_line(tmp_path, capsys):

@@ -17,6 +17,20 @@ def test_a_canvas_becomes_a_picture_of_its_size(channels):
     assert (picture == 255).all()
 
 
+def test_a_canvas_need_not_be_square():
+    canvas = drawing.fine_canvas((5, 7))
+    assert canvas.shape == (5 * drawing.SUPERSAMPLING, 7 * drawing.SUPERSAMPLING)
+    assert drawing.reduce(canvas, (5, 7)).shape == (5, 7)
+
+
+@pytest.mark.parametrize('channels', [(), (3,)])
+def test_reducing_by_halves_is_reducing_but_for_rounding(channels):
+    canvas = np.random.default_rng(0).integers(0, 256, (20, 36, *channels), dtype=np.uint8)
+    whole, halves = drawing.reduce(canvas, (5, 9)), drawing.reduce_by_halves(canvas)
+    assert halves.shape == (5, 9, *channels)
+    np.testing.assert_allclose(halves.astype(float), whole, atol=1)
+
+
 def test_the_middle_of_a_pixel_is_the_middle_of_its_fine_pixels():
     canvas = drawing.fine_canvas(5)
     fine = len(canvas) // 5
