@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -6,11 +7,19 @@ import numpy as np
 import pytest
 
 from apgan_jax.data.augmentation import SourceJitter
-from apgan_jax.data.pipeline import PairOptions, PairSampler, open_dataset, training_batches
+from apgan_jax.data.pipeline import (
+    PairOptions,
+    PairSampler,
+    open_dataset,
+    training_batches,
+    turned_heads,
+)
 from apgan_jax.data.records import FaceRecord
 from apgan_jax.errors import UserError
 from apgan_jax.face import boundary
-from support.faces import make_records, numbered_picture, write_dataset
+from apgan_jax.face.blending import outline_mask
+from apgan_jax.files.image_files import encode_image
+from support.faces import make_records, numbered_picture, oval_landmarks, write_dataset
 
 
 def three_people(number):
@@ -305,3 +314,152 @@ def test_a_picture_of_another_size_is_corrupt(tmp_path):
     dataset = open_dataset(write_dataset(tmp_path / 'data', serialised))
     pairs_of(dataset, 14)
     assert dataset.corrupt.places == {dataset.place(6)}
+
+
+SIZE = 32
+TRUTHS = PairOptions(truths=True, mirror=False)
+
+
+def with_faces(folder, count=12, **arguments):
+    arguments = {'points': lambda number: oval_landmarks(SIZE)} | arguments
+    records = make_records(count, three_people, SIZE, **arguments)
+    return open_dataset(write_dataset(folder, records, SIZE))
+
+
+@pytest.fixture
+def faces(tmp_path):
+    return with_faces(tmp_path / 'faces')
+
+
+def changed(**fields):
+    return dataclasses.replace(TRUTHS, **fields)
+
+
+def test_what_a_batch_has_with_truths(faces):
+    batch = next(batches_of(faces, options=changed(most_shift=2)))
+    shapes = {name: (value.shape, value.dtype) for name, value in batch.items()}
+    assert shapes['truth'] == ((4, SIZE, SIZE, 3), np.uint8)
+    assert shapes['mask'] == ((4, SIZE, SIZE), np.uint8)
+    assert shapes['has_truth'] == ((4,), np.bool_)
+    assert shapes['offsets'] == ((4, 2), np.int32)
+
+
+def test_truths_change_nothing_else(faces):
+    """A run that asks for them has the pairs that it had without."""
+    plain = pairs_of(faces, 24, options=PairOptions())
+    for pair, with_truth in zip(plain, pairs_of(faces, 24, options=changed(mirror=True))):
+        for name, value in pair.items():
+            np.testing.assert_array_equal(with_truth[name], value)
+
+
+def test_the_truth_is_the_target_where_one_person_is_asked_for(faces):
+    options = changed(same_image_share=0.3, same_identity_share=0.3)
+    pairs = pairs_of(faces, 96, options=options)
+    same_person = [number_of(pair['source']) % 3 == number_of(pair['target']) % 3 for pair in pairs]
+    np.testing.assert_array_equal([pair['has_truth'] for pair in pairs], same_person)
+    assert 40 < sum(same_person) < 80
+    for pair in pairs:
+        np.testing.assert_array_equal(pair['truth'], pair['target'])
+
+
+def test_the_mask_is_the_faces_outline_and_is_mirrored_with_the_target(tmp_path):
+    def beside(number):
+        return oval_landmarks(SIZE) - np.float32([6, 0])
+
+    dataset = with_faces(tmp_path / 'beside', points=beside)
+    expected = np.rint(255 * outline_mask(beside(0), SIZE))
+    pairs = pairs_of(dataset, 24, options=changed(mirror=True))
+    for pair in pairs:
+        mask = expected[:, ::-1] if is_mirrored(pair['target']) else expected
+        np.testing.assert_array_equal(pair['mask'], mask)
+    assert len({is_mirrored(pair['target']) for pair in pairs}) == 2
+
+
+def test_the_mask_is_closed_outside_of_the_photo(tmp_path):
+    dataset = with_faces(
+        tmp_path / 'cut', more=lambda number: {'photo_size': np.float32([20, SIZE])}
+    )
+    mask = pairs_of(dataset, 1, options=TRUTHS)[0]['mask']
+    assert not mask[21:].any() and mask[18, SIZE // 2] == 255
+
+
+def test_occluders_are_on_target_and_truth_and_close_the_mask(faces):
+    plain = pairs_of(faces, 24, options=TRUTHS)
+    painted = pairs_of(faces, 24, options=changed(occluder_share=1.0))
+    for before, after in zip(plain, painted, strict=True):
+        np.testing.assert_array_equal(after['source'], before['source'])
+        np.testing.assert_array_equal(after['truth'], after['target'])
+        touched = (after['target'] != before['target']).any(axis=-1)
+        assert touched.any()
+        # A face's own pixels, left as they were, are still to be painted over.
+        assert (after['mask'] <= before['mask']).all()
+    closed = [(a['mask'] < b['mask']).mean() for a, b in zip(painted, plain, strict=True)]
+    assert np.mean(closed) > 0.02
+    again = pairs_of(faces, 24, options=changed(occluder_share=1.0))
+    for one, other in zip(painted, again, strict=True):
+        np.testing.assert_array_equal(one['target'], other['target'])
+
+
+def test_the_share_of_occluders(faces):
+    plain = pairs_of(faces, 96, options=TRUTHS)
+    some = pairs_of(faces, 96, options=changed(occluder_share=0.25))
+    share = np.mean([(a['target'] != b['target']).any() for a, b in zip(some, plain, strict=True)])
+    assert 0.1 < share < 0.4
+
+
+def test_turned_heads_come_more_often(tmp_path):
+    dataset = with_faces(
+        tmp_path / 'turned', points=lambda number: oval_landmarks(SIZE, turned=number == 5)
+    )
+    assert turned_heads(dataset).tolist() == [5]
+    pairs = pairs_of(dataset, 96, options=changed(turned_share=0.5))
+    share = np.mean([number_of(pair['target']) == 5 for pair in pairs])
+    assert 0.4 < share < 0.7
+
+
+@pytest.fixture
+def reverse(tmp_path):
+    """Swapped photos 0 to 5: picture and truth tell the number, the truth is brighter."""
+
+    def truth(number):
+        picture = numbered_picture(number, SIZE) + np.uint8([0, 90, 0])
+        return {'truth': encode_image(picture, '.png'), 'made_by': b'lite'}
+
+    return with_faces(tmp_path / 'reverse', count=6, more=truth)
+
+
+def test_a_reversed_pair_has_the_photo_as_its_truth(faces, reverse):
+    options = changed(same_image_share=0.0, reverse_share=1.0)
+    for pair in pairs_of(faces, 48, options=options, reverse=reverse):
+        source, target = number_of(pair['source']), number_of(pair['target'])
+        assert source % 3 == target % 3 and source != target
+        assert pair['has_truth'] and not pair['same_image']
+        np.testing.assert_array_equal(pair['truth'], pair['target'] + np.uint8([0, 90, 0]))
+
+
+def test_the_share_of_reversed_pairs(faces, reverse):
+    options = changed(reverse_share=0.3)
+    pairs = pairs_of(faces, 120, options=options, reverse=reverse)
+    share = np.mean([(pair['truth'] != pair['target']).any() for pair in pairs])
+    assert 0.2 < share < 0.4
+
+
+def test_an_iterator_with_everything_goes_on_alike(faces, reverse):
+    options = changed(
+        mirror=True,
+        reverse_share=0.3,
+        occluder_share=0.4,
+        turned_share=0.2,
+        most_shift=2,
+        source_jitter=SourceJitter(brightness=0.2, shift=0.1),
+    )
+    first = batches_of(faces, options=options, reverse=reverse)
+    for _ in range(5):
+        next(first)
+    state = first.get_state()
+    expected = [next(first) for _ in range(4)]
+    again = batches_of(faces, options=options, reverse=reverse, num_threads=2)
+    again.set_state(state)
+    for batch in expected:
+        for name, value in next(again).items():
+            np.testing.assert_array_equal(value, batch[name])

@@ -97,7 +97,25 @@ def numbered_picture(number: int, size: int = 16) -> np.ndarray:
     return picture
 
 
-def make_records(count: int, identity: Callable[[int], str], size: int = 16) -> list[bytes]:
+def oval_landmarks(size: int, *, turned: bool = False) -> np.ndarray:
+    """Landmarks (478, 2) on an upright oval, the five points where a face has them."""
+    angles = np.linspace(0, 2 * np.pi, landmarks.NUM_LANDMARKS, endpoint=False)
+    oval = np.stack([0.5 + 0.3 * np.cos(angles), 0.55 + 0.35 * np.sin(angles)], axis=1)
+    for eye, x in ((landmarks.LEFT_EYE, 0.37), (landmarks.RIGHT_EYE, 0.63)):
+        oval[list(eye)] = (x, 0.45)
+    oval[landmarks.NOSE_TIP] = (0.62 if turned else 0.5, 0.6)
+    oval[landmarks.LEFT_MOUTH_CORNER], oval[landmarks.RIGHT_MOUTH_CORNER] = (0.4, 0.75), (0.6, 0.75)
+    return (oval * size).astype(np.float32)
+
+
+def make_records(
+    count: int,
+    identity: Callable[[int], str],
+    size: int = 16,
+    *,
+    points: Callable[[int], np.ndarray] = lambda number: np.zeros((478, 2), np.float32),
+    more: Callable[[int], dict[str, bytes | np.ndarray]] = lambda number: {},
+) -> list[bytes]:
     """Up to 32 records with `numbered_picture`s and one boundary map."""
     boundary_map = np.zeros((size, size, 3), np.uint8)
     boundary_map[2:5, 1:4], boundary_map[2:5, 9:12], boundary_map[9] = (
@@ -110,11 +128,12 @@ def make_records(count: int, identity: Callable[[int], str], size: int = 16) -> 
             {
                 'image': encode_image(numbered_picture(number, size), '.png'),
                 'boundary_map': png.encode_map(boundary_map),
-                'landmarks': np.zeros((landmarks.NUM_LANDMARKS, 2), np.float32),
-                'five_points': np.zeros((5, 2), np.float32),
+                'landmarks': points(number),
+                'five_points': landmarks.five_points(points(number)),
                 'crop_from_frame': np.eye(2, 3, dtype=np.float32),
                 'identity': identity(number).encode(),
                 'file_name': f'{number:03d}.png'.encode(),
+                **more(number),
             }
         )
         for number in range(count)
