@@ -103,7 +103,8 @@ def _paint_hand_at(
     for turn in (fingers[::2], fingers[1::2]):
         brush.paint([Line(path, width) for path in turn], swatch, rim=0.1)
     if rng.random() < 0.5:
-        nails = [path[-1] + rotated(rounded_box(0.07, 0.09, 2.5), angle) for path in fingers]
+        nail = rotated(rounded_box(0.07, 0.09, 2.5), angle)
+        nails = [path[-1] + nail for path in fingers]
         brush.paint(nails, swatches.flat(np.minimum(skin * 1.1 + 12, 255)), opacity=0.7)
 
 
