@@ -107,12 +107,14 @@ class Brush:
           opacity: of the paint: a number in [0, 1], or uint8 (h, w), stretched likewise.
           rim: how broad a darker rim the shapes have, as if they were round; a length, 0 none.
         """
-        outlines = self._pixels(shapes)
-        box = self._box(shapes, outlines)
+        # All shapes' at once: a call of NumPy costs more than what it does here.
+        corners = np.concatenate([_corners(shape) for shape in shapes])
+        pixels = np.clip(self.plane.pixels(corners), -_FAR, _FAR)
+        box = self._box(shapes, pixels)
         area = self.picture[box]
         if not area.size:
             return
-        mask = self._mask(shapes, outlines, box)
+        mask = self._mask(shapes, pixels, box)
         colours = _stretched(swatch, mask.shape)
         if rim:
             colours = _rounded(colours, mask, rim * self.plane.unit)
@@ -120,37 +122,30 @@ class Brush:
         self.picture[box] = cv2.add(_times(area, 255 - shown), _times(colours, shown))
         self._bare[box] *= (255 - mask).astype(np.float32) / 255
 
-    def _pixels(self, shapes: Sequence[Shape]) -> list[np.ndarray]:
-        """Outlines and paths of shapes in the picture, (n, 2) each."""
-        corners = [shape.path if isinstance(shape, Line) else shape for shape in shapes]
-        # All at once: a call of NumPy costs more than what it does here.
-        pixels = np.clip(self.plane.pixels(np.concatenate(corners)), -_FAR, _FAR)
-        return np.split(pixels, np.cumsum([len(part) for part in corners[:-1]]))
-
-    def _box(self, shapes: Sequence[Shape], outlines: Sequence[np.ndarray]) -> _Box:
+    def _box(self, shapes: Sequence[Shape], pixels: np.ndarray) -> _Box:
         """Whatever of the picture the shapes and their soft edges may touch."""
         broadest = max(shape.width if isinstance(shape, Line) else 0.0 for shape in shapes)
         margin = broadest * self.plane.unit / 2 + 3 * self._softness + 1
-        pixels = np.concatenate(outlines)
         height, width = self._bare.shape
         left, top = (pixels.min(axis=0) - margin).tolist()
         right, bottom = (pixels.max(axis=0) + margin).tolist()
         return _clipped(top, bottom, height), _clipped(left, right, width)
 
-    def _mask(
-        self, shapes: Sequence[Shape], outlines: Sequence[np.ndarray], box: _Box
-    ) -> np.ndarray:
+    def _mask(self, shapes: Sequence[Shape], pixels: np.ndarray, box: _Box) -> np.ndarray:
         """How much of each pixel of a box the shapes cover, uint8 (h, w)."""
         rows, columns = box
         canvas = drawing.fine_canvas((rows.stop - rows.start, columns.stop - columns.start))
-        corner = columns.start, rows.start
-        for shape, outline in zip(shapes, outlines, strict=True):
-            points = drawing.fixed_point(drawing.to_fine(outline - corner))
+        fine = drawing.fixed_point(drawing.to_fine(pixels - (columns.start, rows.start)))
+        first = 0
+        for shape in shapes:
+            last = first + len(_corners(shape))
             if isinstance(shape, Line):
-                self._draw_line(canvas, points, shape)
+                self._draw_line(canvas, fine[first:last], shape)
             else:
-                cv2.fillPoly(canvas, [points], 255, shift=drawing.FRACTION_BITS)
-        return cv2.GaussianBlur(drawing.reduce_by_halves(canvas), (5, 5), self._softness)
+                cv2.fillPoly(canvas, [fine[first:last]], 255, shift=drawing.FRACTION_BITS)
+            first = last
+        side = 2 * max(1, round(1.8 * self._softness)) + 1
+        return cv2.GaussianBlur(drawing.reduce_by_halves(canvas), (side, side), self._softness)
 
     def _draw_line(self, canvas: np.ndarray, points: np.ndarray, line: Line) -> None:
         fine = line.width * self.plane.unit * drawing.SUPERSAMPLING
@@ -162,6 +157,10 @@ class Brush:
         height, width = self.picture.shape[:2]
         columns, rows = np.clip(np.rint(pixels), 0, (width - 1, height - 1)).astype(int).T
         return np.median(self.picture[rows, columns], axis=0)
+
+
+def _corners(shape: Shape) -> np.ndarray:
+    return shape.path if isinstance(shape, Line) else shape
 
 
 def _clipped(first: float, last: float, length: int) -> slice:

@@ -15,6 +15,8 @@ _FOAMS = ((30, 30, 34), (85, 85, 90), (20, 20, 25), (150, 30, 35), (40, 60, 130)
 # Where hands go: mouth, chin, either cheek, nose, either eye and temple, forehead.
 _TOUCHED = (13, 0, 152, 50, 280, 205, 425, 1, 159, 386, 127, 356, 9)
 _MOUTH = (13, 14)
+# Of a viewer's left and right.
+_EARS, _TEMPLES = (234, 454), (127, 356)
 # Fingers from the index finger to the little one: where they begin and how long they are.
 _KNUCKLES = np.array([[-0.4, -0.42], [-0.13, -0.5], [0.14, -0.47], [0.4, -0.36]])
 _FINGERS = np.array([0.85, 1.0, 0.92, 0.7])
@@ -49,7 +51,7 @@ def paint_microphone(brush: Brush, rng: np.random.Generator) -> None:
     foam = swatches.noisy(swatches.one_of(_FOAMS, rng), rng, swatches.pick((0.1, 0.3), rng))
     if rng.random() < 0.2:
         side = swatches.pick((-1.0, 1.0), rng)
-        ear = brush.at(234 if side < 0 else 454)
+        ear = brush.at(_EARS[int(side > 0)])
         head = mouth + point(side * rng.uniform(0.2, 0.4), rng.uniform(0, 0.2))
         bow = curve(ear, head + point(side * 0.4, 0.3), head)
         brush.paint([Line(bow, rng.uniform(0.03, 0.06))], swatches.flat((25, 25, 28)))
@@ -101,7 +103,8 @@ def _paint_hand_at(
     for turn in (fingers[::2], fingers[1::2]):
         brush.paint([Line(path, width) for path in turn], swatch, rim=0.1)
     if rng.random() < 0.5:
-        nails = [path[-1] + rotated(rounded_box(0.07, 0.09, 2.5), angle) for path in fingers]
+        nail = rotated(rounded_box(0.07, 0.09, 2.5), angle)
+        nails = [path[-1] + nail for path in fingers]
         brush.paint(nails, swatches.flat(np.minimum(skin * 1.1 + 12, 255)), opacity=0.7)
 
 
@@ -175,7 +178,7 @@ def _eye_patch(brush: Brush, rng: np.random.Generator) -> None:
     eye = brush.at(*(points.LEFT_EYE if left else points.RIGHT_EYE))
     side = -1.0 if left else 1.0
     colour = swatches.one_of(((20, 20, 22), (90, 60, 40), (230, 228, 222)), rng)
-    strap = np.stack([brush.at(127 if left else 356), eye, eye + point(-side * 1.1, -0.75)])
+    strap = np.stack([brush.at(_TEMPLES[int(not left)]), eye, eye + point(-side * 1.1, -0.75)])
     brush.paint([Line(strap, rng.uniform(0.05, 0.1))], swatches.flat(colour * 0.9))
     patch = rounded_box(rng.uniform(0.28, 0.42), rng.uniform(0.26, 0.38), rng.uniform(2, 3.5))
     brush.paint([eye + patch], swatches.shaded(colour, rng), rim=0.06)

@@ -18,7 +18,8 @@ _MASKS = ((165, 200, 220), (225, 225, 225), (30, 30, 32), (150, 205, 190), (215,
 _JAW = (117, 147, 172, 150, 152, 379, 397, 376, 346)
 _BROWS, _FOREHEAD_TOP = (105, 334), 10
 _TEMPLES = (127, 356)
-# Where a lens that is not seen at all would be a pane all the same.
+_BRIDGE = 197
+# Opacity of the clearest lens and of the darkest one.
 _CLEAR, _BLACK = 0.1, 1.0
 
 
@@ -64,12 +65,13 @@ def paint_fringe(brush: Brush, rng: np.random.Generator) -> None:
 
 def paint_mask(brush: Brush, rng: np.random.Generator) -> None:
     """A surgeon's mask over nose and mouth, its loops to the ears."""
-    upper = brush.at(197) + rng.uniform(-0.1, 0.9) * (brush.at(points.NOSE_TIP) - brush.at(197))
+    bridge = brush.at(_BRIDGE)
+    upper = bridge + rng.uniform(-0.1, 0.9) * (brush.at(points.NOSE_TIP) - bridge)
     jaw = np.stack([brush.at(landmark) for landmark in _JAW])
     jaw = jaw.mean(axis=0) + (jaw - jaw.mean(axis=0)) * rng.uniform(0.98, 1.12)
     jaw[[0, -1], 1] += max(0.0, upper[1] - 0.3) * 0.6
     colour = swatches.some_colour(rng) if rng.random() < 0.2 else swatches.one_of(_MASKS, rng)
-    sides = zip((jaw[1], jaw[-2]), (brush.at(127), brush.at(356)), strict=True)
+    sides = zip((jaw[1], jaw[-2]), map(brush.at, _TEMPLES), strict=True)
     loops = [Line(np.stack([edge, ear + point(0, 0.2)]), 0.04) for edge, ear in sides]
     if rng.random() < 0.7:
         brush.paint(loops, swatches.flat(colour * 0.9))

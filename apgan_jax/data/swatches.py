@@ -33,8 +33,8 @@ def shaded(colour: Colour, rng: np.random.Generator, spread: float = 0.1) -> np.
 
 
 def noisy(colour: Colour, rng: np.random.Generator, spread: float = 0.15) -> np.ndarray:
-    """A colour with grain, as of wool or foam, (32, 32, 3); arguments as of `shaded`."""
-    return _lit(colour, rng.normal(1, spread, (32, 32)))
+    """A colour with grain, as of wool or foam, (24, 24, 3); arguments as of `shaded`."""
+    return _lit(colour, rng.normal(1, spread, (24, 24)))
 
 
 def streaked(colour: Colour, rng: np.random.Generator, spread: float = 0.2) -> np.ndarray:
