@@ -96,16 +96,19 @@ class Brush:
         *,
         opacity: float | np.ndarray = 1.0,
         rim: float = 0.0,
+        clear: bool = False,
     ) -> None:
         """Paints shapes at once: where they overlap they are one.
 
-        What shines through belongs to the shapes nevertheless: a pane and what is behind it.
+        What shines through belongs to the shapes nevertheless: a pane and what is behind it. Behind
+        a clear one it is the face, to be swapped.
 
         Args:
           shapes: what to paint.
           swatch: RGB uint8 (h, w, 3), stretched over the shapes' box in the picture.
           opacity: of the paint: a number in [0, 1], or uint8 (h, w), stretched likewise.
           rim: how broad a darker rim the shapes have, as if they were round; a length, 0 none.
+          clear: whether only so much is covered as the paint is opaque.
         """
         # All shapes' at once: a call of NumPy costs more than what it does here.
         corners = np.concatenate([_corners(shape) for shape in shapes])
@@ -120,7 +123,8 @@ class Brush:
             colours = _rounded(colours, mask, rim * self.plane.unit)
         shown = _weakened(mask, opacity)
         self.picture[box] = cv2.add(_times(area, 255 - shown), _times(colours, shown))
-        self._bare[box] *= (255 - mask).astype(np.float32) / 255
+        covered = shown if clear else mask
+        self._bare[box] *= (255 - covered).astype(np.float32) / 255
 
     def _box(self, shapes: Sequence[Shape], pixels: np.ndarray) -> _Box:
         """Whatever of the picture the shapes and their soft edges may touch."""

@@ -27,8 +27,9 @@ class Painted(NamedTuple):
     Attributes:
       picture: RGB uint8 (h, w, 3).
       covers: float32 (h, w) in [0, 1], how much of each pixel is the thing's: that part of a swap
-        should be `picture`. A pane counts in full however much is seen through it, because it and
-        what is behind are one. Where it is 0 the picture is unchanged.
+        should be `picture`. A tinted pane counts in full however much is seen through it, because
+        it and what is behind are one; a clear one as far as it reflects. Where it is 0 the picture
+        is unchanged.
     """
 
     picture: np.ndarray

@@ -20,7 +20,7 @@ _BROWS, _FOREHEAD_TOP = (105, 334), 10
 _TEMPLES = (127, 356)
 _BRIDGE = 197
 # Opacity of the clearest lens and of the darkest one.
-_CLEAR, _BLACK = 0.1, 1.0
+_CLEAR, _MOST_CLEAR, _BLACK = 0.1, 0.25, 1.0
 
 
 def paint_glasses(brush: Brush, rng: np.random.Generator) -> None:
@@ -203,9 +203,10 @@ def _lenses(brush: Brush, rng: np.random.Generator) -> list[np.ndarray]:
 def _paint_lenses(brush: Brush, lenses: list[np.ndarray], rng: np.random.Generator) -> None:
     """Clear, tinted or black ones; lighter below, and with reflections, by chance."""
     tint = swatches.pick(
-        (rng.uniform(_CLEAR, 0.25), rng.uniform(0.3, 0.8), rng.uniform(0.85, _BLACK)), rng
+        (rng.uniform(_CLEAR, _MOST_CLEAR), rng.uniform(0.3, 0.8), rng.uniform(0.85, _BLACK)), rng
     )
-    glow = (200, 215, 225) if tint < 0.25 else swatches.one_of(_TINTS, rng)
+    clear = tint <= _MOST_CLEAR
+    glow = (200, 215, 225) if clear else swatches.one_of(_TINTS, rng)
     colours = np.repeat(swatches.flat(glow), 64, axis=0).reshape(8, 8, 3)
     opacity = np.full((8, 8), tint)
     if rng.random() < 0.4:
@@ -217,7 +218,7 @@ def _paint_lenses(brush: Brush, lenses: list[np.ndarray], rng: np.random.Generat
         opacity[streak] = np.maximum(opacity[streak], rng.uniform(0.2, 0.8))
     shown = np.rint(255 * opacity).astype(np.uint8)
     for lens in lenses:
-        brush.paint([lens], colours, opacity=shown)
+        brush.paint([lens], colours, opacity=shown, clear=clear)
 
 
 def _frame(

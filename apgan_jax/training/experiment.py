@@ -156,7 +156,7 @@ def build_model(config: ConfigDict) -> TrainingModel:
             different_reconstruction=loss.different_reconstruction_weight,
             landmarks=loss.landmark_weight,
             truth=loss.truth_weight,
-            mask=loss.mask_weight,
+            mask_error=loss.mask_weight,
             mask_cost=loss.mask_cost_weight,
             shift=loss.shift_weight,
         ),
@@ -176,7 +176,7 @@ def build_model(config: ConfigDict) -> TrainingModel:
 
 def _courses(config: ConfigDict) -> dict[str, Any]:
     """Of the loss weights, by their names in `LossWeights`."""
-    names = {'landmark_weight': 'landmarks'}
+    names = {'landmark_weight': 'landmarks', 'mask_weight': 'mask_error'}
     return {
         names.get(name, name.removesuffix('_weight')): course
         for name, course in config.course.items()

@@ -29,7 +29,7 @@ class LossWeights:
     different_reconstruction: float = 0.1
     landmarks: float = 0.0
     truth: float = 0.0
-    mask: float = 0.0
+    mask_error: float = 0.0
     mask_cost: float = 0.0
     shift: float = 0.0
 

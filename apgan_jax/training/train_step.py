@@ -347,6 +347,7 @@ def _moved(
     model: TrainingModel, pictures: jax.Array, inputs: Inputs
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The first pictures and boundary maps, moved, and where that shows the pictures."""
+    assert inputs.offsets is not None
     count = max(1, len(pictures) // _ONE_IN)
     both = jnp.concatenate([pictures, inputs.boundary_map], axis=-1)[:count]
     moved, seen = move_pictures(both, inputs.offsets[:count], model.most_shift)
@@ -538,7 +539,8 @@ def _truth_terms(model: TrainingModel, swap: Swap, inputs: Inputs) -> dict[str, 
             emphasis=1 + model.feature_weight * near_features(inputs.boundary_map),
         )
         if model.generator.mask:
-            terms['mask'] = losses.mask_loss(mask=swap.mask, truth=inputs.mask)
+            # clu takes 'mask' for which examples count.
+            terms['mask_error'] = losses.mask_loss(mask=swap.mask, truth=inputs.mask)
             terms['mask_cost'] = losses.mask_cost_loss(mask=swap.mask)
     if swap.of_moved is not None:
         moved, _, seen = _moved(model, swap.picture, inputs)

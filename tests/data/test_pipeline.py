@@ -347,7 +347,8 @@ def test_what_a_batch_has_with_truths(faces):
 def test_truths_change_nothing_else(faces):
     """A run that asks for them has the pairs that it had without."""
     plain = pairs_of(faces, 24, options=PairOptions())
-    for pair, with_truth in zip(plain, pairs_of(faces, 24, options=changed(mirror=True))):
+    with_truths = pairs_of(faces, 24, options=changed(mirror=True))
+    for pair, with_truth in zip(plain, with_truths, strict=True):
         for name, value in pair.items():
             np.testing.assert_array_equal(with_truth[name], value)
 

@@ -268,7 +268,7 @@ def test_point_weights_are_of_the_points():
 @pytest.mark.parametrize('step, expected', [(0, 60.0), (15, 32.5), (20, 5.0), (99, 5.0)])
 def test_weights_follow_their_course(step, expected):
     weights = losses.LossWeights(truth=7.0)
-    course = {'mask': ((10, 60.0), (20, 5.0))}
+    course = {'mask_error': ((10, 60.0), (20, 5.0))}
     found = jax.jit(lambda step: losses.weights_at(weights, course, step))(jnp.array(step))
-    assert float(found.mask) == pytest.approx(expected)
+    assert float(found.mask_error) == pytest.approx(expected)
     assert found.truth == 7.0 and found.adversarial == 2.0

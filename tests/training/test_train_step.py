@@ -1,13 +1,19 @@
-"""Gradient accumulation and bfloat16: what a step must not change."""
+"""Gradient accumulation and bfloat16, which a step must not change; terms that are no paper's."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.extend import core
 
+from apgan_jax.models import spectral_norm
+from apgan_jax.models.generator import compose, paint
+from apgan_jax.models.images import arcface_window
+from apgan_jax.training.losses import LossWeights
 from apgan_jax.training.train_step import eval_step, train_step
 from support.faces import random_state
 from support.small_step import random_batch, small_model
@@ -160,3 +166,92 @@ def test_cosines_are_means_over_pairs_of_different_pictures(monkeypatch):
     assert judged == {'cos_source': 2.0, 'cos_target': -2.0}
     nothing = eval_step(model, state, None, {'same_image': same_image | True})
     assert all(np.isnan(value) for value in nothing.values())
+
+
+# --- What is not the paper's ---------------------------------------------------------------------
+
+TRUTHS = BATCH | {
+    'truth': BATCH['source'][::-1],
+    'has_truth': np.arange(8) % 2 == 0,
+    'mask': BATCH['source'][..., 0],
+    'offsets': np.random.default_rng(1).integers(-2, 3, (8, 2), dtype=np.int32),
+}
+ALL_TERMS = LossWeights(truth=100.0, mask_error=60.0, mask_cost=0.5, shift=7.0)
+
+
+@functools.cache
+def masked_model(**changes):
+    model = small_model()
+    generator = dataclasses.replace(model.generator, mask=True)
+    return dataclasses.replace(model, generator=generator, weights=ALL_TERMS, **changes)
+
+
+def a_step(model, batch, state=None):
+    state = state or random_state(model)
+    state, metrics = jax.jit(step_function(model))(state, model.identity_encoder.params, batch)
+    return jax.device_get(state), {name: float(x) for name, x in metrics.compute().items()}
+
+
+def test_every_term_is_reported_and_summed():
+    model = masked_model(most_shift=2)
+    state, losses = a_step(model, TRUTHS)
+    named = ('adversarial', 'identity', 'reconstruction', 'occlusion', 'style')
+    names = {*named, 'truth', 'mask_error', 'mask_cost', 'shift'}
+    assert set(losses) == names | {'generator', 'discriminator'}
+    total = sum(getattr(ALL_TERMS, name) * losses[name] for name in names)
+    assert losses['generator'] == pytest.approx(total, rel=1e-5)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.generator_params))
+    assert losses['shift'] > 0
+
+
+def test_terms_are_of_the_composed_picture():
+    model = masked_model(most_shift=2)
+    state = random_state(model)
+    params, _ = spectral_norm.normalise(state.generator_params, state.generator_spectral)
+    source, target, truth = (
+        np.float32(TRUTHS[name]) / 127.5 - 1 for name in ('source', 'target', 'truth')
+    )
+    faces = arcface_window(source, model.arcface_window)
+    identity = model.identity_encoder.embed(model.identity_encoder.params, faces)
+    boundary_map = np.float32(TRUTHS['boundary_map']) / 255
+    painting = paint(model.generator, params, target, boundary_map, identity)
+    composed = np.asarray(compose(painting, target), np.float64)
+    _, losses = a_step(model, TRUTHS)
+    squares = np.square(composed - truth).mean(axis=(1, 2, 3))
+    assert losses['truth'] == pytest.approx(np.mean(squares * TRUTHS['has_truth']), rel=1e-3)
+    wanted = TRUTHS['mask'][..., None] / 255
+    assert losses['mask_error'] == pytest.approx(np.square(painting.mask - wanted).mean(), rel=1e-3)
+    assert losses['mask_cost'] == pytest.approx(float(painting.mask.mean()), rel=1e-3)
+
+
+def test_the_mask_follows_its_truth():
+    """By the mask's term alone."""
+    weights = LossWeights(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, mask_error=1.0)
+    model = dataclasses.replace(masked_model(), weights=weights, generator_tx=optax.sgd(0.3))
+    batch = {name: value for name, value in TRUTHS.items() if name != 'offsets'}
+    batch['mask'] = np.zeros_like(batch['mask'])
+    state, first = a_step(model, batch)
+    for _ in range(3):
+        state, losses = a_step(model, batch, state)
+    assert losses['mask_error'] < 0.7 * first['mask_error']
+    assert losses['mask_cost'] < first['mask_cost']
+
+
+def test_the_identity_term_ends_and_its_view_has_no_hair():
+    whole = a_step(masked_model(), TRUTHS)[1]['identity']
+    ended = a_step(masked_model(identity_margin=-1.0), TRUTHS)[1]['identity']
+    hidden = a_step(masked_model(identity_view=(30, 10)), TRUTHS)[1]['identity']
+    assert ended == 0 < whole
+    assert abs(hidden - whole) > 1e-4
+
+
+def test_weights_change_with_the_step():
+    model = masked_model(courses={'mask_error': ((0, 60.0), (1, 0.0))})
+    batch = {name: value for name, value in TRUTHS.items() if name != 'offsets'}
+    state, first = a_step(model, batch)
+    _, second = a_step(model, batch, state)
+    rest = dataclasses.replace(ALL_TERMS, mask_error=0.0, shift=0.0)
+    names = ('adversarial', 'identity', 'reconstruction', 'occlusion', 'style', 'truth')
+    for losses, mask in ((first, 60.0), (second, 0.0)):
+        total = sum(getattr(rest, name) * losses[name] for name in (*names, 'mask_cost'))
+        assert losses['generator'] == pytest.approx(total + mask * losses['mask_error'], rel=1e-5)
