@@ -41,7 +41,7 @@ from apgan_jax.models.landmark_reader import (
     INPUT_SIZE,
     LandmarkNetwork,
     LandmarkReader,
-    inner_face,
+    cut_inner_face,
 )
 from apgan_jax.runtime import use_compilation_cache
 
@@ -57,7 +57,7 @@ class LabelledFaces(NamedTuple):
     """Pictures and landmarks.
 
     Attributes:
-      inner: uint8 (n, 64, 64, 3), see `inner_face`.
+      inner: uint8 (n, 64, 64, 3), see `cut_inner_face`.
       landmarks: float32 (n, 478, 2), in parts of the head crop's size.
     """
 
@@ -261,7 +261,7 @@ def _join(some: LabelledFaces, more: LabelledFaces) -> LabelledFaces:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _cut_inner_faces(crops: jax.Array, window: Window) -> jax.Array:
-    return to_uint8(inner_face(normalise_image(crops), window))
+    return to_uint8(cut_inner_face(normalise_image(crops), window))
 
 
 def _inner_faces(crops: Iterable[np.ndarray], window: Window) -> np.ndarray:

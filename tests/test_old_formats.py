@@ -71,6 +71,7 @@ def test_an_old_data_set(dataset):
         assert boundary_map.any()
         assert face.landmarks.min() > 0
         assert face.landmarks.max() < 64
+        assert face.photo_size is None
 
 
 def test_an_old_checkpoint_is_exported(run, tmp_path):

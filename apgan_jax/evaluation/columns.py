@@ -49,7 +49,7 @@ def _line(name: str, swapper: Swapper) -> str:
     bundle = swapper.bundle
     steps = bundle.model_card.get('steps')
     parts = [
-        f'crop {bundle.crop_spec.size} px',
+        f'crop {bundle.crop_spec.name}, {bundle.crop_spec.size} px',
         f'trained with {bundle.identity_encoder.kind}',
         *([f'{steps} steps'] if steps else []),
         f'sha256 {short_hash(bundle.sha256)}' if bundle.sha256 else 'not exported yet',

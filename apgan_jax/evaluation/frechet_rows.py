@@ -33,8 +33,9 @@ class FrechetRows:
 
     def add(self, pair: FacePair) -> None:
         """Takes the target's crop and the same pixels of the swapped picture."""
+        crops = np.stack([pair.target.crop, pair.in_place])
         for network, waiting in zip(self._networks, self._waiting, strict=True):
-            waiting.append(network.features(np.stack([pair.target.crop, pair.in_place])))
+            waiting.append(network.features(crops, pair.target.arcface_window))
         if len(self._waiting[0] if self._waiting else ()) >= _BATCH:
             self._sum_up()
 
@@ -67,7 +68,7 @@ def describe(network: FeatureNetwork) -> Description:
     return Description(
         frechet_key(network),
         'FID' if isinstance(network, Inception) else 'Fréchet distance',
-        'between Gaussians fitted to the features of target and swapped head crops',
+        'between Gaussians fitted to the features of target and swapped crops',
         'lower',
         network=network.info,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation.frechet_rows import describe, frechet_key
+from apgan_jax.face.alignment import Window
 from apgan_jax.metrics import dipd, expression, pose, ssim
 from apgan_jax.metrics.frechet import FeatureNetwork
 from apgan_jax.metrics.metric import Description, Metric
@@ -205,7 +206,8 @@ class _Features:
         self.info = network.info
         self._network = network
 
-    def features(self, crops: np.ndarray) -> np.ndarray:
+    def features(self, crops: np.ndarray, arcface_window: Window) -> np.ndarray:
+        del arcface_window
         return np.asarray(self._network(crops)).reshape(len(crops), -1)
 
 

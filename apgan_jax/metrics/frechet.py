@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import scipy.linalg
 
+from apgan_jax.face.alignment import Window
 from apgan_jax.networks.network import NetworkInfo
 
 
@@ -18,8 +19,16 @@ class FeatureNetwork(Protocol):
 
     info: NetworkInfo
 
-    def features(self, crops: np.ndarray) -> np.ndarray:
-        """RGB uint8 (n, size, size, 3) → floating point (n, d)."""
+    def features(self, crops: np.ndarray, arcface_window: Window) -> np.ndarray:
+        """Describes crops.
+
+        Args:
+          crops: RGB uint8 (n, size, size, 3).
+          arcface_window: of their CropSpec, for networks that see the face alone.
+
+        Returns:
+          Floating point (n, d).
+        """
 
 
 class FeatureStatistics:

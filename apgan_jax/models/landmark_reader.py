@@ -59,7 +59,7 @@ class LandmarkNetwork(nn.Module):
         return nn.Dense(self.num_components, name='coordinates')(x)
 
 
-def inner_face(crops: jax.Array, arcface_window: Window) -> jax.Array:
+def cut_inner_face(crops: jax.Array, arcface_window: Window) -> jax.Array:
     """What the network is shown, whichever crop it is cut from.
 
     Args:
@@ -115,7 +115,7 @@ class LandmarkReader:
         Returns:
           float32 (n, points, 2): x and y in parts of the size of the head crop that shows the face.
         """
-        inner_faces = inner_face(crops, arcface_window)
+        inner_faces = cut_inner_face(crops, arcface_window)
         network = LandmarkNetwork(len(self.components))
         coordinates: Any = network.apply({'params': self.params}, inner_faces)
         in_head = jax.numpy.asarray(self.mean) + jax.numpy.tensordot(

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import Window
 from apgan_jax.networks.network import DATA_VARIABLE, NetworkInfo, OnnxNetwork
 
 FILE_NAME = 'inception_v3_fid.onnx'
@@ -39,11 +40,12 @@ class Inception:
         self._black, self._white = value_range
         self.info = NetworkInfo.of_file('Inception-v3 (FID)', path)
 
-    def features(self, crops: np.ndarray) -> np.ndarray:
+    def features(self, crops: np.ndarray, arcface_window: Window) -> np.ndarray:
         """What a Fréchet distance compares.
 
         Args:
           crops: RGB uint8 (n, h, w, 3).
+          arcface_window: not used, it sees whole crops.
 
         Returns:
           float32 (n, 2048).
@@ -51,6 +53,7 @@ class Inception:
         Raises:
           UserError: the network gives something else than 2048 numbers.
         """
+        del arcface_window
         # One at a time: an exported network may have been traced for one, and takes no longer.
         rows = [np.ravel(self._network(self._planes(crop))) for crop in crops]
         for row in rows:

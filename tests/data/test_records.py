@@ -77,6 +77,14 @@ def test_a_feature_of_another_kind_is_corrupt(name, value):
         getattr(record, name)
 
 
+def test_the_size_of_a_photo_where_the_data_set_has_it():
+    size = np.array([1200, 5], np.float32)
+    assert FaceRecord.parse(serialise_example({'photo_size': size})).photo_size == (1200, 5)
+    assert FaceRecord.parse(serialise_example({})).photo_size is None
+    with pytest.raises(CorruptRecordError, match='photo_size has 1 values instead of 2'):
+        _ = FaceRecord.parse(serialise_example({'photo_size': size[:1]})).photo_size
+
+
 def test_a_data_set_by_number(tmp_path):
     serialised = make_records(5, str)
     dataset = RecordDataset(write_dataset(tmp_path / 'data', serialised))

@@ -51,6 +51,25 @@ def test_the_metadata_carry_the_crop_spec(built_dataset):
     assert read_crop_spec(built_dataset.folder) == CropSpec(size=64)
 
 
+def test_records_know_what_their_crops_show_of_the_photo(faces_by_name):
+    for name, picture in variations().items():
+        assert faces_by_name[name].photo_size == picture.shape[:2]
+
+
+def test_a_data_set_of_faces_from_brow_to_chin(tmp_path):
+    photos = write_photos(tmp_path / 'photos', {'a.png': portrait()})
+    output = tmp_path / 'out'
+    arguments = [f'--source=folder:{photos}', f'--output={output}', '--size=64', '--crop=face-v1']
+    assert build.main([*arguments, '--unique']) == 0
+    spec = CropSpec.named('face-v1', 64)
+    dataset = RecordDataset(output)
+    assert dataset.crop_spec == spec
+    record = FaceRecord.parse(dataset[0])
+    template = np.asarray(spec.template) * 64 - 0.5
+    # In this crop the face is larger, and so is what the least squares leave.
+    np.testing.assert_allclose(record.five_points, template, atol=3 * 0.82 / 0.72)
+
+
 def test_nothing_is_left_beside_the_data_set(built_dataset):
     names = {path.name for path in built_dataset.folder.parent.iterdir()}
     assert names == {'photos', 'labels.tsv', 'dataset'}
@@ -68,7 +87,7 @@ def test_tfds_reads_the_same(built_dataset, faces_by_name):
         image = record.decode_image()
         assert np.abs(example['image'].astype(int) - image).mean() < 2
         np.testing.assert_array_equal(example['boundary_map'], record.decode_boundary_map())
-        for name in ('landmarks', 'five_points', 'crop_from_frame'):
+        for name in ('landmarks', 'five_points', 'crop_from_frame', 'photo_size'):
             np.testing.assert_array_equal(example[name], getattr(record, name))
         assert example['identity'].decode() == record.identity
     assert names == faces_by_name.keys()
@@ -176,6 +195,12 @@ def test_an_output_that_exists(tmp_path, capsys):
     arguments = ['--source', f'folder:{photos}', '--output', tmp_path / 'out']
     assert_refused(capsys, arguments, tmp_path / 'out', 'exists already')
     assert list((tmp_path / 'out').iterdir()) == []
+
+
+def test_a_crop_that_there_is_not(tmp_path, capsys):
+    photos = write_photos(tmp_path / 'photos', {'a.png': blank()})
+    arguments = ['--source', f'folder:{photos}', '--output', tmp_path / 'out', '--crop', 'neck']
+    assert_refused(capsys, arguments, "'neck'", 'head-v1', 'face-v1')
 
 
 def test_crops_that_are_too_small(tmp_path, capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from apgan_jax.face import landmarks
 from data_prep import sources
-from data_prep.filtering import FaceFilter, FaceRules, outside_share
+from data_prep.filtering import FaceFilter, FaceRules, outline_outside, outside_share
 from support.faces import blank, brighter, head, portrait, turned, write_photos
 
 
@@ -67,6 +67,50 @@ def test_turned_away(clear_filter, image_landmarker):
 def test_cut_by_the_border(fault_of):
     left, top = 60, 40
     assert fault_of(np.ascontiguousarray(head()[top:180, left:165])).startswith('cut by the border')
+
+
+@pytest.fixture(scope='module')
+def face_crop_filter():
+    with FaceFilter(FaceRules(clear=True), crop='face-v1') as face_filter:
+        yield face_filter
+
+
+def close_about(face, *, room):
+    """The head's photo cut `room` pixels beyond the mesh, and the face in what is left."""
+    left, top = np.floor(face.landmarks[:468].min(axis=0)).astype(int) - room
+    right, bottom = np.ceil(face.landmarks[:468].max(axis=0)).astype(int) + 1 + room
+    photo = np.ascontiguousarray(head()[top:bottom, left:right])
+    return photo, dataclasses.replace(face, landmarks=face.landmarks - np.float32([left, top]))
+
+
+def test_a_photo_that_ends_with_the_face_will_do_for_a_face_crop(
+    image_landmarker, clear_filter, face_crop_filter
+):
+    (face,) = image_landmarker.detect(head())
+    photo, close = close_about(face, room=0)
+    assert clear_filter.fault_of(photo, close).startswith('cut by the border')
+    fault = face_crop_filter.fault_of(photo, close)
+    assert fault is None or not fault.startswith('cut by the border')
+    assert face_crop_filter.fault_of(head(), face) is None
+
+
+def test_a_photo_that_cuts_the_face_will_not(image_landmarker, face_crop_filter):
+    (face,) = image_landmarker.detect(head())
+    photo, cut = close_about(face, room=-4)
+    assert face_crop_filter.fault_of(photo, cut) == (
+        'cut by the border: part of the face mesh is outside'
+    )
+
+
+def test_how_much_of_an_outline_is_outside(image_landmarker):
+    (face,) = image_landmarker.detect(head())
+    assert outline_outside(face.landmarks, head().shape[:2]) == 0
+    photo, close = close_about(face, room=0)
+    share = outline_outside(close.landmarks, photo.shape[:2])
+    assert 0.05 < share < 0.15
+    # Half of the face: its left one lies beyond the photo's left edge.
+    middle = close.landmarks - np.float32([close.landmarks[:, 0].mean(), 0])
+    assert outline_outside(middle, photo.shape[:2]) == pytest.approx(0.5 + share / 2, abs=0.06)
 
 
 @pytest.mark.parametrize('shift, share', [(0, 0), (40, 0.25), (160, 1)])

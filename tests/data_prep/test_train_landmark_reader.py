@@ -121,7 +121,9 @@ def test_a_bundle_that_makes_no_faces_is_refused(tiny_bundle, tmp_path):
 
 def test_inner_faces_are_cut_as_the_network_takes_them(aligned_head):
     inner = np.asarray(
-        train_landmark_reader._inner_faces([aligned_head.crop, aligned_head.crop[:, ::-1]])
+        train_landmark_reader._inner_faces(
+            [aligned_head.crop, aligned_head.crop[:, ::-1]], HEAD_V1_WINDOW
+        )
     )
     assert inner.shape == (2, INPUT_SIZE, INPUT_SIZE, 3)
     np.testing.assert_array_equal(inner[0], aligned_head.crop[40:104, 32:96])

@@ -35,7 +35,7 @@ def test_faceforensics_has_a_column_a_method_and_one_a_bundle_and_k(
     rows = {row['key']: row for row in table['rows']}
     assert rows['ssim']['counts'][:3] == [3, 6, 6]
     assert any(line.startswith('gallery: ') and '2 people' in line for line in table['protocol'])
-    assert any(line.startswith('bundle tiny: crop 64 px') for line in table['protocol'])
+    assert any(line.startswith('bundle tiny: crop head-v1, 64 px') for line in table['protocol'])
     assert rows['ssim']['values'][3] == 0.77
     assert any('Darker: 1 of 2 swaps are there; missing 002_001' in x for x in table['protocol'])
     assert any('trained with this recogniser' in x for x in _remarks(rows, 'mobilefacenet'))

@@ -14,7 +14,7 @@ class MeanColours:
     def __init__(self, name='mean'):
         self.info = NetworkInfo(name, '', '')
 
-    def features(self, crops):
+    def features(self, crops, arcface_window):
         return crops.mean(axis=(1, 2))
 
 

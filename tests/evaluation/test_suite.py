@@ -5,6 +5,7 @@ import pytest
 
 from apgan_jax.errors import UserError
 from apgan_jax.evaluation.suite import build_suite
+from apgan_jax.face.alignment import HEAD_V1_WINDOW
 from apgan_jax.networks.flow import DisFlow, OnnxFlow
 from apgan_jax.networks.recognisers import OnnxRecogniser
 from support.onnx_files import write_network
@@ -73,7 +74,7 @@ def test_features_are_a_networks_output_as_it_is(tmp_path):
     network = build_suite([adapter_file(tmp_path, 'features', 'pixels')]).feature_networks[-1]
     crops = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
     np.testing.assert_array_equal(
-        network.features(crops), crops.transpose(0, 3, 1, 2).reshape(2, 48)
+        network.features(crops, HEAD_V1_WINDOW), crops.transpose(0, 3, 1, 2).reshape(2, 48)
     )
 
 

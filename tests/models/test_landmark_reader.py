@@ -19,7 +19,7 @@ from apgan_jax.models.landmark_reader import (
     INPUT_SIZE,
     LandmarkNetwork,
     LandmarkReader,
-    inner_face,
+    cut_inner_face,
 )
 from apgan_jax.training import losses
 from apgan_jax.training.losses import LossWeights
@@ -46,7 +46,7 @@ def random_reader(num_components=3):
 
 def test_the_inner_face_of_128_px_is_pixels_as_they_are():
     crops = np.random.default_rng(0).random((2, 128, 128, 3), np.float32)
-    inner = inner_face(crops, HEAD_V1_WINDOW)
+    inner = cut_inner_face(crops, HEAD_V1_WINDOW)
     np.testing.assert_allclose(inner, crops[:, 40:104, 32:96], atol=1e-6)
 
 

@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.alignment import HEAD_V1_WINDOW
 from apgan_jax.networks.inception import Inception, find_inception
 
 
@@ -41,7 +42,7 @@ def crops():
 @pytest.mark.parametrize(('value_range', 'scale'), [((0.0, 1.0), (1, 0)), ((-1.0, 1.0), (2, -1))])
 def test_channels_range_and_size(value_range, scale, tmp_path):
     network = Inception(pooled_colours(tmp_path / 'net.onnx'), value_range)
-    features = network.features(crops())
+    features = network.features(crops(), HEAD_V1_WINDOW)
     assert features.shape == (3, 2048) and features.dtype == np.float32
     colours = np.array([[1.0, 0.0, 0.2], [0.0, 0.4, 1.0], [0.5, 0.5, 0.5]])
     # onnxruntime sums 299² float32 numbers.
@@ -51,13 +52,13 @@ def test_channels_range_and_size(value_range, scale, tmp_path):
 
 def test_no_pictures(tmp_path):
     network = Inception(pooled_colours(tmp_path / 'net.onnx'))
-    assert network.features(crops()[:0]).shape == (0, 2048)
+    assert network.features(crops()[:0], HEAD_V1_WINDOW).shape == (0, 2048)
 
 
 def test_another_output_is_refused(tmp_path):
     network = Inception(pooled_colours(tmp_path / 'net.onnx', dimension=1008))
     with pytest.raises(UserError, match=r'net\.onnx: gives 1008 numbers, not the 2048'):
-        network.features(crops())
+        network.features(crops(), HEAD_V1_WINDOW)
 
 
 def test_where_it_is_looked_for(tmp_path, monkeypatch):
