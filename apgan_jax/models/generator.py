@@ -6,7 +6,7 @@ pixels put into channels at both ends, and a few convolutions at full resolution
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -122,16 +122,14 @@ class Generator(nn.Module):
     ) -> Painting:
         """Generates picture and mask; arguments as of `__call__`."""
         x = self._decode(self._encode(target), boundary_map, identity)
-        rgb, openness = self._last_layers(leaky_relu(x), self.shuffle)
+        values = self._last_layers(leaky_relu(x))
         if self.refine_channels:
-            x = self._refine(jnp.tanh(rgb), target, boundary_map)
-            more_rgb, more_openness = self._last_layers(x, 1, '_fine', rgb_init=_SMALL_INIT)
-            rgb, openness = rgb + more_rgb, openness + more_openness
-        picture = jnp.tanh(rgb)
+            values += self._refine(jnp.tanh(values[..., :3]), target, boundary_map)
+        picture = jnp.tanh(values[..., :3])
         if not self.mask:
             return Painting(picture, jnp.ones_like(picture[..., :1]))
         start = math.log(MASK_START / (1 - MASK_START))
-        return Painting(picture, nn.sigmoid(start + openness))
+        return Painting(picture, nn.sigmoid(start + values[..., 3:]))
 
     def _decode(
         self, skips: dict[int, jax.Array], boundary_map: jax.Array, identity: IdentityEmbedding
@@ -185,33 +183,25 @@ class Generator(nn.Module):
             x = pe_block(x, area_downsample(boundary_map, self.size // resolution))
         return x
 
-    def _last_layers(
-        self,
-        x: jax.Array,
-        shuffle: int,
-        suffix: str = '',
-        rgb_init: Callable[..., Any] = Conv.kernel_init,
-    ) -> tuple[jax.Array, jax.Array]:
-        """Colours and openness before tanh and sigmoid, float32, `shuffle` times the size of x."""
-
-        def layer(channels: int, name: str, init: Callable[..., Any]) -> jax.Array:
-            channels *= shuffle**2
-            last = Conv(channels, kernel_init=init, dtype=self.dtype, name=name + suffix)
-            return depth_to_space(last(x).astype(jnp.float32), shuffle)
-
-        rgb = layer(3, 'to_rgb', rgb_init)
-        if not self.mask:
-            return rgb, jnp.zeros_like(rgb[..., :1])
-        # A layer of its own, so that a warm start from a generator without a mask has the colours.
-        return rgb, layer(1, 'to_mask', _SMALL_INIT)
+    def _last_layers(self, x: jax.Array) -> jax.Array:
+        """Picture and mask before tanh and sigmoid, float32 (n, size, size, 3 or 4)."""
+        layer = functools.partial(Conv, dtype=self.dtype)
+        layers = [layer(3 * self.shuffle**2, name='to_rgb')]
+        # Of its own, so that a warm start from a generator without a mask has the colours.
+        if self.mask:
+            layers.append(layer(self.shuffle**2, kernel_init=_SMALL_INIT, name='to_mask'))
+        values = [depth_to_space(each(x).astype(jnp.float32), self.shuffle) for each in layers]
+        return jnp.concatenate(values, axis=-1)
 
     def _refine(self, picture: jax.Array, target: jax.Array, boundary_map: jax.Array) -> jax.Array:
-        """Features at full resolution."""
+        """What is added to the last layers' values."""
         x = jnp.concatenate([picture, target, boundary_map], axis=-1)
         for number in range(_REFINING_LAYERS):
             layer = Conv(self.refine_channels, dtype=self.dtype, name=f'refine_{number}')
             x = leaky_relu(layer(x))
-        return x
+        # One layer: at this size a second one for the mask alone would take as long as this.
+        last = Conv(3 + self.mask, kernel_init=_SMALL_INIT, dtype=self.dtype, name='to_fine')
+        return last(x).astype(jnp.float32)
 
 
 def generate(

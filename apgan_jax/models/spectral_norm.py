@@ -19,7 +19,7 @@ State = dict[str, jax.Array]
 _EPSILON = 1e-12
 # The layers that make gamma and beta must be free to grow, and so must the last ones of picture and
 # mask.
-_EXEMPT = ('modulation_', 'to_rgb', 'to_mask')
+_EXEMPT = ('modulation_', 'to_rgb', 'to_mask', 'to_fine')
 # A 1x1 convolution is a dense layer over the channels; the other dense layers are no convolutions.
 _POINTWISE = 'shortcut/kernel'
 

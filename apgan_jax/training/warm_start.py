@@ -36,7 +36,7 @@ from apgan_jax.training.train_step import TrainState
 
 NO_FILE = 'none'
 # Blocks that are not named by a resolution.
-_AT_FULL_SIZE = ('to_rgb', 'to_mask', 'refine_')
+_AT_FULL_SIZE = ('to_rgb', 'to_mask', 'refine_', 'to_fine')
 
 
 class Match(NamedTuple):

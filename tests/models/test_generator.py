@@ -249,7 +249,7 @@ def test_refining_starts_small_and_sees_single_pixels():
     plain, refined = small(size=32, shuffle=2), small(size=32, shuffle=2, refine_channels=4)
     given, params = started(plain)
     _, more = started(refined)
-    assert more.keys() - params.keys() == {'refine_0', 'refine_1', 'to_rgb_fine'}
+    assert more.keys() - params.keys() == {'refine_0', 'refine_1', 'to_fine'}
     before, after = generate(plain, params, *given), generate(refined, more, *given)
     assert 0 < np.abs(after - before).mean() < 0.1
     for number in (0, 1):

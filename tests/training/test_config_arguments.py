@@ -56,7 +56,7 @@ def test_an_argument_goes_to_the_file():
 def test_a_missing_file_is_answered_with_those_there_are(name):
     line = refused(f'--config={name}')
     assert line.startswith(f'--config={name}: no such file')
-    assert 'lite128, lite64, paper256, tiny' in line
+    assert 'lite128, lite256, lite64, lite64_grow, paper256, tiny' in line
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ TRUNK_128 = {
             lite128,
             lite256,
             TRUNK_128 | {'down_64', 'up_128', 'pe_128'},
-            {'down_128', 'to_mask', 'refine_0', 'refine_1', 'to_rgb_fine', 'to_mask_fine'},
+            {'down_128', 'to_mask', 'refine_0', 'refine_1', 'to_fine'},
         ),
     ],
 )
