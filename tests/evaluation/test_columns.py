@@ -25,7 +25,8 @@ def test_bundles_of_one_name_show_their_hashes(swapper_of):
 def test_the_protocol_says_what_a_bundle_is(swapper_of):
     trained = swapper_of(sha256='ab' * 32, model_card={'name': 'tiny', 'steps': 70})
     assert bundle_lines([trained]) == [
-        'bundle tiny: crop head-v1, 64 px, trained with mobilefacenet, 70 steps, sha256 abababababab'
+        'bundle tiny: crop head-v1, 64 px, trained with mobilefacenet, 70 steps, '
+        'sha256 abababababab'
     ]
     assert bundle_lines([swapper_of()]) == [
         'bundle tiny: crop head-v1, 64 px, trained with mobilefacenet, not exported yet'
