@@ -1,17 +1,16 @@
-"""The 128-px model for a machine without an accelerator: 7.2 M parameters, 1.26 GMAC a face.
+"""The 128-px model for a machine without an accelerator: 7.2 M parameters, 1.27 GMAC a face.
 
-The shipped bundle's, which was trained in stages (docs/training-notes.md has the fields of each).
-These fields are what was learned from them, for a start from random weights; in this form they were
-not run from there. The last stage's identity weight, four times this one, is for a generator that
-draws faces already: before that it makes smears that please the encoder.
+The shipped bundle has the same trunk; it was trained before this recipe, in stages that
+docs/training-notes.md has the fields of, with the whole head in the crop and without a mask. What
+was tried with this recipe stands there too; to its end it was not run yet.
 `apgan info --config=configs/lite128.py` prints its size, stage by stage.
 
     python -m apgan_jax.main --config=configs/lite128.py --config.data_dir=DIR --workdir=DIR
 
 Steps: 20,000 of 16 pairs. Memory: 0.14 GB of state and up to 0.73 GB of activations; the
 process, with gradients, XLA's own and what is kept from being returned, 4.5 GB on a CPU.
-Time: hours = pairs × FLOP a pair / FLOP/s / 3600 = 320e3 × 15.6e9 / 100e9 / 3600 = 13.9 on two CPU
-cores. 15.6 GFLOP is what `apgan info` counts in the train step; 100 GFLOP/s is assumed, half of
+Time: hours = pairs × FLOP a pair / FLOP/s / 3600 = 320e3 × 16.1e9 / 100e9 / 3600 = 14.3 on two CPU
+cores. 16.1 GFLOP is what `apgan info` counts in the train step; 100 GFLOP/s is assumed, half of
 what such cores reach in large convolutions.
 """
 
