@@ -12,8 +12,8 @@ It is meant to go on from a lite128, all of whose trunk it takes over; configs/l
 the whole way. It was not run yet.
 
 Steps: 20,000 of 16 pairs. Memory: 0.14 GB of state and up to 1.3 GB of activations.
-Time: hours = pairs × FLOP a pair / FLOP/s / 3600 = 320e3 × 35.3e9 / 100e9 / 3600 = 31.4 on two CPU
-cores. 35.3 GFLOP is what `apgan info` counts in the train step; 100 GFLOP/s is assumed, as for
+Time: hours = pairs × FLOP a pair / FLOP/s / 3600 = 320e3 × 35.9e9 / 100e9 / 3600 = 31.9 on two CPU
+cores. 35.9 GFLOP is what `apgan info` counts in the train step; 100 GFLOP/s is assumed, as for
 lite128.
 """
 
