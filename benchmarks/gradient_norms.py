@@ -35,8 +35,7 @@ from tqdm import tqdm
 from apgan_jax.errors import UserError
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.discriminator import ScaleOutput
-from apgan_jax.models.generator import generate
-from apgan_jax.models.images import arcface_window, normalise_boundary_map, normalise_image
+from apgan_jax.models.images import arcface_window
 from apgan_jax.training import checkpointing, experiment, train
 from apgan_jax.training.losses import LossWeights
 from apgan_jax.training.train_step import (
@@ -45,6 +44,8 @@ from apgan_jax.training.train_step import (
     TrainingModel,
     adversarial_terms,
     content_terms,
+    inputs_of,
+    swap_batch,
 )
 
 
@@ -143,27 +144,26 @@ def look(
       encoder_params: of the identity encoder.
       batch: as in `train_step`.
     """
-    embed = functools.partial(model.identity_encoder.embed, encoder_params)
-    source, target = normalise_image(batch['source']), normalise_image(batch['target'])
-    boundary_map = normalise_boundary_map(batch['boundary_map'])
-    identity = embed(arcface_window(source, model.arcface_window))
-    swapped = generate(model.generator, generator_params, target, boundary_map, identity)
+    inputs, params = inputs_of(batch), {'params': discriminator_params}
+    faces = arcface_window(inputs.source, model.arcface_window)
+    identity = model.identity_encoder.embed(encoder_params, faces)
+    swap = swap_batch(model, generator_params, inputs, identity)
 
     def discriminate(image: jax.Array) -> Any:
-        return model.discriminator.apply({'params': discriminator_params}, image, boundary_map)
+        return model.discriminator.apply(params, image, inputs.boundary_map)
 
     def terms(image: jax.Array) -> tuple[dict[str, jax.Array], Judgement]:
-        judgement = Judgement(discriminate(target), discriminate(image))
-        vector = embed(arcface_window(image, model.arcface_window)).vector
+        judgement = Judgement(discriminate(inputs.truth), discriminate(image))
         _, judged = adversarial_terms(model, judgement)
-        _, compared = content_terms(model, image, target, vector, identity, batch['same_image'])
+        changed = swap._replace(picture=image)
+        _, compared = content_terms(model, changed, inputs, encoder_params, identity)
         weighted = {
             name: getattr(model.weights, name) * value
             for name, value in (judged | compared).items()
         }
         return weighted, judgement
 
-    values, pull, judgement = jax.vjp(terms, swapped, has_aux=True)
+    values, pull, judgement = jax.vjp(terms, swap.picture, has_aux=True)
     gradient = {}
     for name in values:
         only = {other: jnp.float32(other == name) for other in values}

@@ -17,14 +17,16 @@ The discriminators' layers are equal at every size: `--with_discriminator` takes
 
 from ml_collections import ConfigDict
 
-from configs import lite64
+from configs import lite128
 
 
 def get_config() -> ConfigDict:
-    """lite64 with lite128's stages."""
-    config = lite64.get_config()
+    """lite128 at 64 px, recipe and all."""
+    config = lite128.get_config()
+    config.size = 64
     config.generator.widths = (32, 64, 128, 256, 256)
     # As lite128 has them, not as the paper would at 64 px: ID at all, PE from 64 px up.
-    config.generator.id_resolutions = (4, 8, 16, 32, 64)
     config.generator.pe_resolutions = (64,)
+    config.generator.skip_resolutions = (4, 8, 16, 32, 64)
+    config.discriminator.activation_gain = 2.0
     return config

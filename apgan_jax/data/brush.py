@@ -110,6 +110,9 @@ class Brush:
           rim: how broad a darker rim the shapes have, as if they were round; a length, 0 none.
           clear: whether only so much is covered as the paint is opaque.
         """
+        if not shapes:
+            # Of rimless glasses on a turned head, for instance.
+            return
         # All shapes' at once: a call of NumPy costs more than what it does here.
         corners = np.concatenate([_corners(shape) for shape in shapes])
         pixels = np.clip(self.plane.pixels(corners), -_FAR, _FAR)

@@ -21,7 +21,7 @@ _SOFTNESS, _REFERENCE_SIZE = (0.35, 1.1), 128
 _SECOND = 0.15
 
 
-class Painted(NamedTuple):
+class CoveredFace(NamedTuple):
     """A picture with something in front of its face.
 
     Attributes:
@@ -54,7 +54,7 @@ def paint_occluder(
     texture: np.ndarray,
     rng: np.random.Generator,
     kinds: Mapping[str, Kind] | None = None,
-) -> Painted:
+) -> CoveredFace:
     """Paints a thing, seldom two, in front of a face.
 
     Args:
@@ -71,7 +71,7 @@ def paint_occluder(
     for _ in range(2 if rng.random() < _SECOND else 1):
         number = np.searchsorted(shares, rng.random() * shares[-1], side='right')
         drawn[number].paint(brush, rng)
-    return Painted(brush.picture, brush.covers)
+    return CoveredFace(brush.picture, brush.covers)
 
 
 def paint_shape(brush: Brush, rng: np.random.Generator) -> None:

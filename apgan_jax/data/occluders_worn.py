@@ -26,7 +26,7 @@ _CLEAR, _MOST_CLEAR, _BLACK = 0.1, 0.25, 1.0
 def paint_glasses(brush: Brush, rng: np.random.Generator) -> None:
     """Frames of any shape, with or without lenses.
 
-    Without lenses the eyes are not covered; through a lens, however clear, they are seen as one
+    Without lenses the eyes are not covered, nor by clear ones; behind a tinted one they are one
     thing with it, and are.
     """
     lenses = _lenses(brush, rng)

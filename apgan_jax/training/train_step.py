@@ -271,7 +271,7 @@ def _gradients(
     One forward pass of each network serves both updates: what the discriminators say is pulled back
     once with the gradient of their own loss and once with that of the generator's terms.
     """
-    inputs = _inputs_of(batch)
+    inputs = inputs_of(batch)
     embed = functools.partial(_embed, model, encoder_params)
     source_identity = embed(inputs.source)
 
@@ -285,7 +285,7 @@ def _gradients(
         return content_terms(model, swap, inputs, encoder_params, source_identity)
 
     swap, pull_generator = jax.vjp(
-        lambda params: _swap(model, params, inputs, source_identity), generator_params
+        lambda params: swap_batch(model, params, inputs, source_identity), generator_params
     )
     judgement, pull_judgement = jax.vjp(judge, discriminator_params, swap.picture)
     discriminator_loss, to_discriminator = jax.value_and_grad(
@@ -308,7 +308,8 @@ def _gradients(
     return generator_gradient, discriminator_gradient, values
 
 
-def _inputs_of(batch: Batch) -> Inputs:
+def inputs_of(batch: Batch) -> Inputs:
+    """A batch of `data.pipeline` as the networks take it."""
     target = normalise_image(batch['target'])
     has_truths = 'truth' in batch
     return Inputs(
@@ -328,7 +329,18 @@ def _embed(model: TrainingModel, encoder_params: Any, pictures: jax.Array) -> Id
     return model.identity_encoder.embed(encoder_params, faces)
 
 
-def _swap(model: TrainingModel, params: Any, inputs: Inputs, identity: IdentityEmbedding) -> Swap:
+def swap_batch(
+    model: TrainingModel, params: Any, inputs: Inputs, identity: IdentityEmbedding
+) -> Swap:
+    """What the generator makes of a batch.
+
+    Args:
+      model: fixed parts.
+      params: of the generator, spectrally normalised.
+      inputs: the batch.
+      identity: of its sources.
+    """
+
     def swap(target: jax.Array, boundary_map: jax.Array, identity: IdentityEmbedding) -> Painting:
         painting = paint(model.generator, params, target, boundary_map, identity)
         if not model.generator.mask:

@@ -118,3 +118,14 @@ def test_colours_are_those_of_the_picture_or_of_its_border(picture, landmarks):
 def test_an_oval_is_painted_where_it_is(brush):
     brush.paint([rounded_box(0.5, 0.25, 2)], RED)
     assert brush.covers.sum() == pytest.approx(np.pi * 10 * 5, rel=0.1)
+
+
+def test_no_shapes_paint_nothing(brush, picture):
+    brush.paint([], RED)
+    np.testing.assert_array_equal(brush.picture, picture)
+    assert not brush.covers.any()
+
+
+def test_a_clear_pane_covers_as_far_as_it_is_opaque(brush):
+    brush.paint([SQUARE], RED, opacity=0.25, clear=True)
+    assert brush.covers[32, 34] == pytest.approx(0.25, abs=0.01)

@@ -24,7 +24,7 @@ def test_the_parts_belong_together(portrait_face):
 
 def test_the_five_points_lie_near_the_template(portrait_face):
     face = align_face(portrait(), portrait_face.landmarks, SPEC)
-    expected = 96 * HEAD_V1_TEMPLATE - 0.5
+    expected = 96 * np.array(HEAD_V1_TEMPLATE) - 0.5
     np.testing.assert_allclose(five_points(face.landmarks), expected, atol=5)
 
 

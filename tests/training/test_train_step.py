@@ -179,7 +179,6 @@ TRUTHS = BATCH | {
 ALL_TERMS = LossWeights(truth=100.0, mask_error=60.0, mask_cost=0.5, shift=7.0)
 
 
-@functools.cache
 def masked_model(**changes):
     model = small_model()
     generator = dataclasses.replace(model.generator, mask=True)

@@ -184,7 +184,12 @@ TRUNK_128 = {
 @pytest.mark.parametrize(
     'small, large, trunk, anew',
     [
-        (lite64_grow, lite128, TRUNK_128, {'down_64', 'down_128', 'up_128', 'pe_128'}),
+        (
+            lite64_grow,
+            lite128,
+            TRUNK_128,
+            {'down_64', 'down_128', 'up_128', 'pe_128', 'to_mask'},
+        ),
         (
             lite128,
             lite256,
