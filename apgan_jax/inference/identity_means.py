@@ -21,7 +21,7 @@ class IdentityMeans:
       every: appearances between two that count; the first two always do.
     """
 
-    def __init__(self, embed: EmbedCrops, *, every: int = 25) -> None:
+    def __init__(self, embed: EmbedCrops, *, every: int = 50) -> None:
         self._embed = embed
         self._every = every
         self._seen: dict[int, int] = {}
