@@ -80,7 +80,7 @@ class Session:
           What is to be done to a frame and, if it ends a segment, the state after it.
         """
         tracked = prefetch(self._track(prefetch(frames, ahead=4)), ahead=8)
-        return prefetch(self._swap(tracked), ahead=8)
+        return prefetch(self._swap(tracked), ahead=2)
 
     def _track(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackedFace]]]:
         for frame, faces in self._tracker.track(frames):
