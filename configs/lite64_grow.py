@@ -12,7 +12,8 @@ write pixels. Then lite256 takes over lite128's in the same way:
     python -m apgan_jax.main --config=configs/lite256.py --config.data_dir=DIR256 --workdir=C \\
         --config.init_from=b.safetensors
 
-The discriminators' layers are equal at every size: `--with_discriminator` takes them along.
+All three data sets are built with `--crop face-v1`. The discriminators' layers are equal at every
+size: `--with_discriminator` takes them along.
 """
 
 from ml_collections import ConfigDict
