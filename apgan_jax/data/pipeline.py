@@ -196,11 +196,13 @@ class _Pair(NamedTuple):
       target: its record.
       same_image: whether the source is the target's photo.
       same_person: whether it is one of the target's person.
+      is_reversed: whether the target was swapped before, and its truth was read too.
     """
 
     target: FaceRecord
     same_image: bool
     same_person: bool
+    is_reversed: bool = False
 
 
 class PairSampler:
@@ -249,10 +251,7 @@ class PairSampler:
             self._add_truths(pair, rng, into)
         if options.mirror and mirror_target < 0.5:
             _mirror_target(into)
-        if pair.same_image:
-            if options.mirror and mirror_target < 0.5:
-                _mirror(into['source'])
-        elif options.mirror and mirror_source < 0.5:
+        if options.mirror and (mirror_target if pair.same_image else mirror_source) < 0.5:
             _mirror(into['source'])
         if options.source_jitter != NO_JITTER:
             into['source'][...] = options.source_jitter.apply(into['source'], rng())
@@ -265,7 +264,7 @@ class PairSampler:
     ) -> _Pair:
         """A photo as the target, and a source of the kind that chance asks for."""
         options = self.options
-        if options.turned_share and len(self._turned) and rng().random() < options.turned_share:
+        if len(self._turned) and rng().random() < options.turned_share:
             target_number = int(rng().choice(self._turned))
         target = self._read_target(target_number, rng, into)
         same_image = kind < options.same_image_share
@@ -294,27 +293,26 @@ class PairSampler:
         target = self._first_usable([number], decode, reverse)
         if target is None or not self._read_same_person(target, rng, into):
             return None
-        return _Pair(target, same_image=False, same_person=True)
+        return _Pair(target, same_image=False, same_person=True, is_reversed=True)
 
     def _add_truths(self, pair: _Pair, rng: _MakeRng, into: Batch) -> None:
         """What the swapped picture and the mask should be, and what is painted on the target."""
         target, size = pair.target, self.dataset.crop_spec.size
-        is_reversed = not pair.same_image and pair.same_person and target.truth is not None
-        if not is_reversed:
-            into['truth'][...] = into['target']
         mask = outline_mask(target.landmarks, size)
         if target.photo_size is not None:
             mask = mask * inside_photo(target.crop_from_frame, target.photo_size, size)
         if self.options.occluder_share and rng().random() < self.options.occluder_share:
-            mask = mask * (1 - self._paint(target, rng, into))
+            mask = mask * (1 - self._paint(pair, rng, into))
+        if not pair.is_reversed:
+            into['truth'][...] = into['target']
         into['mask'][...] = np.rint(255 * mask)
         into['has_truth'][...] = pair.same_person
 
-    def _paint(self, target: FaceRecord, rng: _MakeRng, into: Batch) -> np.ndarray:
-        """Paints one thing on target and truth; float32 (size, size), what it covers."""
-        landmarks, seed = target.landmarks, int(rng().integers(2**63))
+    def _paint(self, pair: _Pair, rng: _MakeRng, into: Batch) -> np.ndarray:
+        """Paints one thing on the target, and on a truth of its own; float32, what it covers."""
+        landmarks, seed = pair.target.landmarks, int(rng().integers(2**63))
         covers = np.zeros(0, np.float32)
-        for name in ('truth', 'target'):
+        for name in ('truth', 'target') if pair.is_reversed else ('target',):
             painted = paint_occluder(
                 into[name], landmarks, into['source'], np.random.default_rng(seed)
             )

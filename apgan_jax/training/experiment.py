@@ -256,6 +256,19 @@ def _wants_truths(config: ConfigDict) -> bool:
     return any((*terms, data.reverse_share, data.occluder_share))
 
 
+def open_cropped_alike(config: ConfigDict, folder: str) -> RecordDataset:
+    """The data set of a folder.
+
+    Raises:
+      UserError: none there, or its crops are others than the config's.
+    """
+    dataset = open_dataset(Path(folder))
+    crop_spec(config).require_equal(
+        dataset.crop_spec, here='the config', there=f'the data set {folder}'
+    )
+    return dataset
+
+
 def open_reverse_dataset(config: ConfigDict) -> RecordDataset | None:
     """The data set of swapped photos and their truth; None where no share of the pairs is its.
 
@@ -270,11 +283,7 @@ def open_reverse_dataset(config: ConfigDict) -> RecordDataset | None:
             f'config.data.reverse_share={data.reverse_share} without config.data.reverse_dir: pass '
             'a folder made by `python -m data_prep.reverse`'
         )
-    dataset = open_dataset(Path(data.reverse_dir))
-    crop_spec(config).require_equal(
-        dataset.crop_spec, here='the config', there=f'the data set {data.reverse_dir}'
-    )
-    return dataset
+    return open_cropped_alike(config, data.reverse_dir)
 
 
 def evaluation_pairs(config: ConfigDict, training: RecordDataset) -> EvaluationPairs:

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from apgan_jax.data.pairing_warnings import pairing_warnings
-from apgan_jax.data.pipeline import open_dataset, training_batches
+from apgan_jax.data.pipeline import training_batches
 from apgan_jax.data.records import RecordDataset
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
@@ -142,11 +142,7 @@ def open_fitting_dataset(config: ConfigDict) -> RecordDataset:
             'config.data_dir is empty: pass --config.data_dir=DIR, a folder made by `python -m '
             'data_prep.build`'
         )
-    dataset = open_dataset(Path(config.data_dir))
-    experiment.crop_spec(config).require_equal(
-        dataset.crop_spec, here='the config', there=f'the data set {config.data_dir}'
-    )
-    return dataset
+    return experiment.open_cropped_alike(config, config.data_dir)
 
 
 def open_batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIterator:
