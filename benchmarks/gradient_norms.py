@@ -29,7 +29,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from apgan_jax.errors import UserError
@@ -45,8 +44,10 @@ from apgan_jax.training.train_step import (
     adversarial_terms,
     content_terms,
     inputs_of,
+    judge_pictures,
     swap_batch,
 )
+from configs import default
 
 
 class Scale(NamedTuple):
@@ -84,12 +85,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.batches < 1:
             raise UserError(f'--batches {options.batches}: must be at least 1')
         state, _, fields, step = checkpointing.restore_for_export(options.workdir)
-        config = ConfigDict(fields)
+        # A run of before has fewer fields.
+        config = default.get_config()
+        with config.ignore_type():
+            config.update(fields)
         if options.activation_gain is not None:
             config.discriminator.activation_gain = options.activation_gain
         model = experiment.build_model(config)
         model = dataclasses.replace(model, weights=_changed(model.weights, options.weight))
-        batches = train.open_batches(config, train.open_fitting_dataset(config))
+        batches = train.open_batches(config, experiment.open_training_data(config))
         looks = _look_at(model, state, itertools.islice(batches, options.batches))
     except UserError as error:
         print(f'benchmarks.gradient_norms: {error}', file=sys.stderr)
@@ -144,16 +148,13 @@ def look(
       encoder_params: of the identity encoder.
       batch: as in `train_step`.
     """
-    inputs, params = inputs_of(batch), {'params': discriminator_params}
+    inputs = inputs_of(batch)
     faces = arcface_window(inputs.source, model.arcface_window)
     identity = model.identity_encoder.embed(encoder_params, faces)
     swap = swap_batch(model, generator_params, inputs, identity)
 
-    def discriminate(image: jax.Array) -> Any:
-        return model.discriminator.apply(params, image, inputs.boundary_map)
-
     def terms(image: jax.Array) -> tuple[dict[str, jax.Array], Judgement]:
-        judgement = Judgement(discriminate(inputs.truth), discriminate(image))
+        judgement = judge_pictures(model, discriminator_params, encoder_params, inputs, image)
         _, judged = adversarial_terms(model, judgement)
         changed = swap._replace(picture=image)
         _, compared = content_terms(model, changed, inputs, encoder_params, identity)

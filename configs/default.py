@@ -62,6 +62,9 @@ def get_config() -> ConfigDict:
     config.discriminator.activation_gain = 2.0
     # False: not PE-aware.
     config.discriminator.use_boundary_map = True
+    # Not in the paper: hidden channels of a small discriminator on each stage of the identity
+    # encoder, which is frozen; 0: none.
+    config.discriminator.projected_width = 0
 
     # 'mobilefacenet', 'sface', 'iresnet18', 'iresnet34', 'iresnet50' or 'iresnet100'.
     config.identity_encoder = 'mobilefacenet'

@@ -11,7 +11,6 @@ A pair is numbered: the number and the seed decide all of it. Processes share th
 pairs are the same however many processes there are, and an iterator's state is one number.
 """
 
-import contextlib
 import dataclasses
 import functools
 import sys
@@ -224,12 +223,11 @@ class PairSampler:
         self._max_corrupt_share = max_corrupt_share
         # An epoch's, and that of the next one, which threads that read ahead may be in already.
         self._drawn_epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)
-        self._read_photos = functools.cache(functools.partial(photos_of, dataset))
-        self._turned = turned_heads(dataset) if options.turned_share else np.zeros(0, int)
+        self._read_index = functools.cache(functools.partial(index_of, dataset))
         # Neither cache keeps threads that come at once from making the same thing each.
         self._lock = threading.Lock()
-        if options.same_identity_share or options.reverse_share:
-            self._photos()
+        if options.same_identity_share or options.reverse_share or options.turned_share:
+            self._index()
 
     def draw(self, number: int, into: Batch) -> None:
         """Picks, decodes and changes one pair; the seed and `number` decide all of it.
@@ -264,8 +262,9 @@ class PairSampler:
     ) -> _Pair:
         """A photo as the target, and a source of the kind that chance asks for."""
         options = self.options
-        if len(self._turned) and rng().random() < options.turned_share:
-            target_number = int(rng().choice(self._turned))
+        if options.turned_share and rng().random() < options.turned_share:
+            turned = self._index().turned
+            target_number = int(rng().choice(turned)) if len(turned) else target_number
         target = self._read_target(target_number, rng, into)
         same_image = kind < options.same_image_share
         same_person = False
@@ -323,9 +322,9 @@ class PairSampler:
         with self._lock:
             return self._drawn_epoch(number)
 
-    def _photos(self) -> Mapping[str, np.ndarray]:
+    def _index(self) -> 'Index':
         with self._lock:
-            return self._read_photos()
+            return self._read_index()
 
     def _draw_epoch(self, epoch: int) -> '_Epoch':
         rng, count = np.random.default_rng([self._seed, epoch]), len(self.dataset)
@@ -355,7 +354,7 @@ class PairSampler:
 
     def _read_same_person(self, target: FaceRecord, rng: _MakeRng, into: Batch) -> bool:
         """Reads another photo of the target's person as the source; False if there is none."""
-        photos = self._photos().get(target.identity)
+        photos = self._index().photos.get(target.identity)
         if photos is None:
             return False
 
@@ -376,7 +375,8 @@ class PairSampler:
         if self._first_usable(self._draws(number, rng), decode):
             return True
         # One person has nearly all photos: the labels, read once, tell who else there is.
-        others = np.setdiff1d(np.arange(len(self.dataset)), self._photos().get(target.identity, []))
+        own = self._index().photos.get(target.identity, [])
+        others = np.setdiff1d(np.arange(len(self.dataset)), own)
         return bool(self._first_usable(_some_of(others, rng), decode))
 
     def _draws(self, first: int, rng: _MakeRng) -> Iterator[int]:
@@ -427,31 +427,36 @@ def _mirror_target(into: Batch) -> None:
     into['boundary_map'][...] = boundary.mirror(into['boundary_map'])
 
 
-def turned_heads(dataset: RecordDataset) -> np.ndarray:
-    """Numbers of the records whose head is turned, int64 (n,); reads every record once."""
-    numbers = []
-    for number in range(len(dataset)):
-        with contextlib.suppress(CorruptRecordError):
-            if looks_turned(FaceRecord.parse(dataset[number]).five_points):
-                numbers.append(number)
-    return np.array(numbers, np.int64)
+class Index(NamedTuple):
+    """What of a data set must be known before a pair is drawn.
 
-
-def photos_of(dataset: RecordDataset) -> Mapping[str, np.ndarray]:
-    """Numbers of the records of each labelled person with several, int64 (n,).
-
-    Reads every record once: a second for a hundred thousand that the system has in memory. Corrupt
-    ones are left out.
+    Attributes:
+      photos: numbers of the records of each labelled person with several, int64 (n,).
+      turned: numbers of those whose head is turned, int64 (n,).
     """
-    numbers: dict[str, list[int]] = {}
+
+    photos: Mapping[str, np.ndarray]
+    turned: np.ndarray
+
+
+def index_of(dataset: RecordDataset) -> Index:
+    """Reads every record once: a second for a hundred thousand that the system has in memory.
+
+    Corrupt ones are left out.
+    """
+    people: dict[str, list[int]] = {}
+    turned = []
     for number in range(len(dataset)):
         try:
-            person = FaceRecord.parse(dataset[number]).identity
+            record = FaceRecord.parse(dataset[number])
         except CorruptRecordError:
             continue
-        if person:
-            numbers.setdefault(person, []).append(number)
-    return {person: np.array(of) for person, of in numbers.items() if len(of) > 1}
+        if record.identity:
+            people.setdefault(record.identity, []).append(number)
+        if looks_turned(record.five_points):
+            turned.append(number)
+    photos = {person: np.array(of) for person, of in people.items() if len(of) > 1}
+    return Index(photos, np.array(turned, np.int64))
 
 
 def open_dataset(data_dir: Path) -> RecordDataset:

@@ -1,5 +1,6 @@
-"""The multi-scale PE-aware discriminator (paper III-B)."""
+"""The multi-scale PE-aware discriminator (paper III-B), and projected ones beside it."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -55,6 +56,31 @@ class PatchDiscriminator(nn.Module):
         return Conv(features, size=4, strides=stride, dtype=self.dtype, name=name)
 
 
+class ProjectedDiscriminator(nn.Module):
+    """A small PatchGAN on one stage of a frozen network (Sauer et al. 2021, without its mixing).
+
+    Attributes:
+      width: hidden channels.
+      activation_gain: as of `PatchDiscriminator`.
+    """
+
+    width: int
+    activation_gain: float = 2.0
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> ScaleOutput:
+        """(n, h, w, c) → logits (n, h, w, 1); no features, which eqs. 8-10 want of the picture."""
+        # The encoders' stages are of any size; spectrally normalised layers do not learn a scale.
+        x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=(1, 2, 3), keepdims=True) + 1e-8)
+        x = Conv(self.width, size=1, dtype=self.dtype, name='project')(x)
+        x = self.activation_gain * leaky_relu(x)
+        x = Conv(self.width, size=3, dtype=self.dtype, name='conv')(x)
+        x = self.activation_gain * leaky_relu(x)
+        logits = Conv(1, size=1, dtype=self.dtype, name='logits')(x)
+        return ScaleOutput(logits.astype(jnp.float32), ())
+
+
 class MultiScaleDiscriminator(nn.Module):
     """Equal discriminators on the picture at full, half, quarter … size.
 
@@ -64,6 +90,7 @@ class MultiScaleDiscriminator(nn.Module):
       activation_gain: of each.
       num_scales: n of eq. 4.
       use_boundary_map: False judges the picture alone (the paper's ablation of PE-A D).
+      projected_width: of a `ProjectedDiscriminator` for each of the face's maps; 0: none.
     """
 
     width: int
@@ -71,18 +98,25 @@ class MultiScaleDiscriminator(nn.Module):
     num_scales: int = 3
     activation_gain: float = 2.0
     use_boundary_map: bool = True
+    projected_width: int = 0
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, image: jax.Array, boundary_map: jax.Array) -> list[ScaleOutput]:
+    def __call__(
+        self,
+        image: jax.Array,
+        boundary_map: jax.Array,
+        face_maps: Mapping[str, jax.Array] | None = None,
+    ) -> list[ScaleOutput]:
         """Judges pictures.
 
         Args:
           image: float (n, size, size, 3) in [-1, 1].
           boundary_map: float (n, size, size, 3) in [0, 1], of the target.
+          face_maps: of the picture, from `IdentityEncoder.face_maps`, if `projected_width`.
 
         Returns:
-          One output a scale, finest first.
+          One output a scale, finest first, then one for each of the face's maps.
         """
         x = jnp.concatenate([image, boundary_map], axis=-1) if self.use_boundary_map else image
         outputs = []
@@ -93,4 +127,13 @@ class MultiScaleDiscriminator(nn.Module):
             outputs.append(judge(x))
             if scale < self.num_scales - 1:
                 x = area_downsample(x, 2)
+        if self.projected_width:
+            outputs += self._projected(face_maps or {})
         return outputs
+
+    def _projected(self, face_maps: Mapping[str, jax.Array]) -> list[ScaleOutput]:
+        fields = (self.projected_width, self.activation_gain, self.dtype)
+        return [
+            ProjectedDiscriminator(*fields, name=f'face_{size}')(stage)
+            for size, stage in face_maps.items()
+        ]

@@ -36,6 +36,7 @@ from apgan_jax.training.orbax_messages import silence_orbax
 _FIXED = ('seed', 'batch_size', 'size', 'generator', 'discriminator', 'identity_encoder')
 _FREE = (
     'data_dir',
+    'data.reverse_dir',
     # Compared as `crop_spec`.
     'crop',
     'identity_encoder_path',
@@ -64,11 +65,13 @@ class RunInputs:
       records: of the data set.
       record_bytes: size of its TFRecord files; other photos have another one.
       identity_encoder: sha256 of its weights.
+      reverse_bytes: as `record_bytes`, of the reverse data set; 0: there is none.
     """
 
     records: int
     record_bytes: int
     identity_encoder: str
+    reverse_bytes: int = 0
 
 
 def open_manager(workdir: Path, *, most_steps_lost: int, max_to_keep: int) -> Any:
@@ -154,7 +157,7 @@ def restore(
         for name, (old, new) in changes.items()
         if old is not None and _is_under(name, _FIXED)
     }
-    fixed |= _changes(saved['inputs'], dataclasses.asdict(inputs))
+    fixed |= _changes(dataclasses.asdict(RunInputs(**saved['inputs'])), dataclasses.asdict(inputs))
     if fixed:
         raise UserError(
             f'{here} is of another run ({_listed(fixed)}): set it back, or use another --workdir'

@@ -9,7 +9,7 @@ import math
 import operator
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -48,6 +48,7 @@ _LIMITS = {
     'discriminator.width': (1, _ANY),
     'discriminator.depth': (1, _ANY),
     'discriminator.num_scales': (1, _ANY),
+    'discriminator.projected_width': (0, _ANY),
     'evaluation.every': (0, _ANY),
     'evaluation.num_pairs': (1, _ANY),
     'evaluation.num_pictures': (1, _ANY),
@@ -256,34 +257,52 @@ def _wants_truths(config: ConfigDict) -> bool:
     return any((*terms, data.reverse_share, data.occluder_share))
 
 
-def open_cropped_alike(config: ConfigDict, folder: str) -> RecordDataset:
-    """The data set of a folder.
+class TrainingData(NamedTuple):
+    """What training reads.
 
-    Raises:
-      UserError: none there, or its crops are others than the config's.
+    Attributes:
+      photos: the data set.
+      reverse: of swapped photos and their truth; None where no share of the pairs is its.
     """
-    dataset = open_dataset(Path(folder))
-    crop_spec(config).require_equal(
-        dataset.crop_spec, here='the config', there=f'the data set {folder}'
-    )
-    return dataset
+
+    photos: RecordDataset
+    reverse: RecordDataset | None
 
 
-def open_reverse_dataset(config: ConfigDict) -> RecordDataset | None:
-    """The data set of swapped photos and their truth; None where no share of the pairs is its.
+def open_training_data(config: ConfigDict) -> TrainingData:
+    """The data sets of a config.
 
     Raises:
-      UserError: none given, none there, or its crops are others than the config's.
+      UserError: none given, none there, one of the other kind, or with other crops than the
+        config's.
     """
     data = config.data
-    if not data.reverse_share:
-        return None
-    if not data.reverse_dir:
+    if not config.data_dir:
+        raise UserError(
+            'config.data_dir is empty: pass --config.data_dir=DIR, a folder made by `python -m '
+            'data_prep.build`'
+        )
+    if data.reverse_share and not data.reverse_dir:
         raise UserError(
             f'config.data.reverse_share={data.reverse_share} without config.data.reverse_dir: pass '
             'a folder made by `python -m data_prep.reverse`'
         )
-    return open_cropped_alike(config, data.reverse_dir)
+    return TrainingData(
+        _open_cropped_alike(config, config.data_dir),
+        _open_cropped_alike(config, data.reverse_dir, swapped=True) if data.reverse_share else None,
+    )
+
+
+def _open_cropped_alike(config: ConfigDict, folder: str, *, swapped: bool = False) -> RecordDataset:
+    """The data set of a folder, of swapped photos or of photos."""
+    dataset = open_dataset(Path(folder))
+    if dataset.is_synthetic != swapped:
+        found, wanted = ('photos', 'reverse') if swapped else ('swapped photos', 'build')
+        raise UserError(f'{folder} holds {found}: pass one made by `python -m data_prep.{wanted}`')
+    crop_spec(config).require_equal(
+        dataset.crop_spec, here='the config', there=f'the data set {folder}'
+    )
+    return dataset
 
 
 def evaluation_pairs(config: ConfigDict, training: RecordDataset) -> EvaluationPairs:

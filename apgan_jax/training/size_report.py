@@ -43,7 +43,12 @@ from apgan_jax.models.identity import IdentityEncoder
 from apgan_jax.models.images import ARCFACE_SIZE
 from apgan_jax.training import sharding
 from apgan_jax.training.flops import multiply_adds, program_flops
-from apgan_jax.training.train_step import TrainingModel, create_train_state, jit_train_step
+from apgan_jax.training.train_step import (
+    TrainingModel,
+    create_train_state,
+    face_maps,
+    jit_train_step,
+)
 
 # What is computed before the first stage.
 _INPUT = '(input)'
@@ -134,17 +139,18 @@ def model_sizes(model: TrainingModel, *, batch: int) -> list[NetworkSize]:
       batch: pictures that the activation memory is for.
     """
     picture = _picture(model.generator.size)
-    params = _abstract_params(model.discriminator, picture, picture)
+    encoder = model.identity_encoder
+    maps = jax.eval_shape(functools.partial(face_maps, model), encoder.params, picture)
+    params = _abstract_params(model.discriminator, picture, picture, maps)
     discriminator = network_size(
         'discriminator',
         lambda params, *inputs: model.discriminator.apply({'params': params}, *inputs),
         params,
-        (picture, picture),
+        (picture, picture, maps),
         batch=batch,
         depth=2,
         with_respect_to=(0, 1),
     )
-    encoder = model.identity_encoder
     return [
         _generator_size(model.generator, encoder, batch),
         discriminator,

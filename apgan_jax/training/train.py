@@ -55,12 +55,12 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     """
     workdir = Path(workdir)
     experiment.check_numbers(config)
-    dataset = open_fitting_dataset(config)
-    batches = open_batches(config, dataset)
+    data = experiment.open_training_data(config)
+    dataset, batches = data.photos, open_batches(config, data)
     _warn(config, dataset)
     mesh = sharding.create_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     model = experiment.build_model(config)
-    inputs = _inputs(dataset, model)
+    inputs = _inputs(data, model)
     sharding.require_equal('what the processes read', dataclasses.asdict(inputs))
     manager = checkpointing.open_manager(
         workdir,
@@ -128,29 +128,12 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     return state
 
 
-def open_fitting_dataset(config: ConfigDict) -> RecordDataset:
-    """The data set of `config.data_dir`.
-
-    Args:
-      config: see configs/default.py.
-
-    Raises:
-      UserError: none given, none there, or one with crops other than the config's.
-    """
-    if not config.data_dir:
-        raise UserError(
-            'config.data_dir is empty: pass --config.data_dir=DIR, a folder made by `python -m '
-            'data_prep.build`'
-        )
-    return experiment.open_cropped_alike(config, config.data_dir)
-
-
-def open_batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIterator:
+def open_batches(config: ConfigDict, data: experiment.TrainingData) -> grain.DatasetIterator:
     """This process's share of the batches, endless, as `train_step` takes them.
 
     Args:
       config: see configs/default.py.
-      dataset: of `open_fitting_dataset`.
+      data: of `experiment.open_training_data`.
 
     Returns:
       An iterator whose place a checkpoint holds.
@@ -159,7 +142,7 @@ def open_batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIte
       UserError: as `training_batches`.
     """
     return training_batches(
-        dataset,
+        data.photos,
         batch_size=sharding.local_batch_size(
             config.batch_size, accumulation_steps=config.accumulation_steps
         ),
@@ -169,7 +152,7 @@ def open_batches(config: ConfigDict, dataset: RecordDataset) -> grain.DatasetIte
         prefetch=config.data.prefetch,
         shard=(jax.process_index(), jax.process_count()),
         max_corrupt_share=config.data.max_corrupt_share,
-        reverse=experiment.open_reverse_dataset(config),
+        reverse=data.reverse,
     )
 
 
@@ -222,11 +205,12 @@ def _is_evaluated(workdir: Path, step: int) -> bool:
     return any(tag.startswith(groups) and step in series for tag, series in scalars.items())
 
 
-def _inputs(dataset: RecordDataset, model: TrainingModel) -> checkpointing.RunInputs:
+def _inputs(data: experiment.TrainingData, model: TrainingModel) -> checkpointing.RunInputs:
     return checkpointing.RunInputs(
-        records=len(dataset),
-        record_bytes=dataset.num_bytes,
+        records=len(data.photos),
+        record_bytes=data.photos.num_bytes,
         identity_encoder=model.identity_encoder.sha256,
+        reverse_bytes=data.reverse.num_bytes if data.reverse else 0,
     )
 
 

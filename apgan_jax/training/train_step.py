@@ -158,7 +158,8 @@ def create_train_state(model: TrainingModel, rng: jax.Array) -> TrainState:
     picture = jnp.zeros((1, size, size, 3))
     identity = _empty_embedding(model.identity_encoder)
     generator = model.generator.init(generator_rng, picture, picture, identity)['params']
-    discriminator = model.discriminator.init(discriminator_rng, picture, picture)['params']
+    maps = face_maps(model, model.identity_encoder.params, picture)
+    discriminator = model.discriminator.init(discriminator_rng, picture, picture, maps)['params']
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         generator_params=generator,
@@ -276,10 +277,7 @@ def _gradients(
     source_identity = embed(inputs.source)
 
     def judge(params: Any, swapped: jax.Array) -> Judgement:
-        def discriminate(image: jax.Array) -> Any:
-            return model.discriminator.apply({'params': params}, image, inputs.boundary_map)
-
-        return Judgement(discriminate(inputs.truth), discriminate(swapped))
+        return judge_pictures(model, params, encoder_params, inputs, swapped)
 
     def compare(swap: Swap) -> tuple[jax.Array, dict[str, jax.Array]]:
         return content_terms(model, swap, inputs, encoder_params, source_identity)
@@ -327,6 +325,36 @@ def inputs_of(batch: Batch) -> Inputs:
 def _embed(model: TrainingModel, encoder_params: Any, pictures: jax.Array) -> IdentityEmbedding:
     faces = arcface_window(pictures, model.arcface_window)
     return model.identity_encoder.embed(encoder_params, faces)
+
+
+def face_maps(
+    model: TrainingModel, encoder_params: Any, pictures: jax.Array
+) -> dict[str, jax.Array]:
+    """What the projected discriminators see of pictures; nothing where there are none."""
+    if not model.discriminator.projected_width:
+        return {}
+    faces = arcface_window(pictures, model.arcface_window)
+    return model.identity_encoder.face_maps(encoder_params, faces)
+
+
+def judge_pictures(
+    model: TrainingModel, params: Any, encoder_params: Any, inputs: Inputs, swapped: jax.Array
+) -> Judgement:
+    """What the discriminators say of a batch.
+
+    Args:
+      model: fixed parts.
+      params: of the discriminators, spectrally normalised.
+      encoder_params: of the identity encoder.
+      inputs: the batch, whose truths are what is real.
+      swapped: pictures of its boundary maps, (n, size, size, 3) in [-1, 1].
+    """
+
+    def discriminate(image: jax.Array) -> Any:
+        maps = face_maps(model, encoder_params, image)
+        return model.discriminator.apply({'params': params}, image, inputs.boundary_map, maps)
+
+    return Judgement(discriminate(inputs.truth), discriminate(swapped))
 
 
 def swap_batch(
@@ -467,8 +495,8 @@ def adversarial_terms(
     """
     fake_logits = [output.logits for output in judgement.fake]
     features = {
-        'target_features': [output.features for output in judgement.real],
-        'swapped_features': [output.features for output in judgement.fake],
+        'target_features': [output.features for output in judgement.real if output.features],
+        'swapped_features': [output.features for output in judgement.fake if output.features],
     }
     terms = {
         'adversarial': losses.adversarial_loss(
@@ -543,12 +571,15 @@ def _identity_term(
 
 def _truth_terms(model: TrainingModel, swap: Swap, inputs: Inputs) -> dict[str, jax.Array]:
     terms = {}
+    emphasis: jax.Array | float = 1.0
+    if model.feature_weight:
+        emphasis = 1 + model.feature_weight * near_features(inputs.boundary_map)
     if inputs.has_truth is not None and inputs.mask is not None:
         terms['truth'] = losses.truth_loss(
             swapped=swap.picture,
             truth=inputs.truth,
             has_truth=inputs.has_truth,
-            emphasis=1 + model.feature_weight * near_features(inputs.boundary_map),
+            emphasis=emphasis,
         )
         if model.generator.mask:
             # clu takes 'mask' for which examples count.

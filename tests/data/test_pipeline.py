@@ -10,9 +10,9 @@ from apgan_jax.data.augmentation import SourceJitter
 from apgan_jax.data.pipeline import (
     PairOptions,
     PairSampler,
+    index_of,
     open_dataset,
     training_batches,
-    turned_heads,
 )
 from apgan_jax.data.records import FaceRecord
 from apgan_jax.errors import UserError
@@ -412,7 +412,7 @@ def test_turned_heads_come_more_often(tmp_path):
     dataset = with_faces(
         tmp_path / 'turned', points=lambda number: oval_landmarks(SIZE, turned=number == 5)
     )
-    assert turned_heads(dataset).tolist() == [5]
+    assert index_of(dataset).turned.tolist() == [5]
     pairs = pairs_of(dataset, 96, options=changed(turned_share=0.5))
     share = np.mean([number_of(pair['target']) == 5 for pair in pairs])
     assert 0.4 < share < 0.7

@@ -3,7 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from apgan_jax.models.discriminator import MultiScaleDiscriminator, PatchDiscriminator
+from apgan_jax.models.discriminator import (
+    MultiScaleDiscriminator,
+    PatchDiscriminator,
+    ProjectedDiscriminator,
+)
 
 
 def pictures(seed=0):
@@ -90,3 +94,28 @@ def test_logits_are_float32_where_it_computes_in_bfloat16():
     (output,) = initialised(module)(*pictures())
     assert output.logits.dtype == jnp.float32
     assert output.features[0].dtype == jnp.bfloat16
+
+
+def face_maps():
+    rng = np.random.default_rng(1)
+    return {size: np.float32(rng.normal(size=(2, int(size), int(size), 12))) for size in '74'}
+
+
+def test_each_map_of_the_face_has_a_discriminator_of_its_own():
+    module = MultiScaleDiscriminator(width=4, num_scales=2, projected_width=8)
+    image, boundary_map = pictures()
+    params = module.init(jax.random.key(0), image, boundary_map, face_maps())
+    assert {*params['params']} == {'scale_0', 'scale_1', 'face_7', 'face_4'}
+    outputs = module.apply(params, image, boundary_map, face_maps())
+    assert [output.logits.shape for output in outputs[2:]] == [(2, 7, 7, 1), (2, 4, 4, 1)]
+    # Eqs. 8-10 compare features of pictures, not of the encoder's stages.
+    assert [len(output.features) for output in outputs] == [4, 4, 0, 0]
+
+
+def test_a_projected_discriminator_does_not_see_how_large_a_stage_is():
+    module = ProjectedDiscriminator(width=8)
+    x = face_maps()['7']
+    params = module.init(jax.random.key(0), x)
+    logits, larger = (module.apply(params, factor * x).logits for factor in (1, 50))
+    np.testing.assert_allclose(larger, logits, rtol=1e-4, atol=1e-6)
+    assert float(jnp.std(logits)) > 0

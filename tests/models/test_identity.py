@@ -9,6 +9,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.models import identity
 from apgan_jax.models.identity import (
     KINDS,
+    IdentityEncoder,
     identity_encoder_from_tensors,
     identity_module,
     load_identity_encoder,
@@ -79,3 +80,19 @@ def test_every_kind_gives_features_of_four_sizes_and_a_vector(kind):
     assert embedding.vector.shape[0] == 2
     assert set(embedding.features) == {'56', '28', '14', '7'}
     assert {feature.shape[0] for feature in embedding.features.values()} == {2}
+
+
+@pytest.mark.parametrize('kind', ['mobilefacenet', 'sface', 'iresnet18'])
+def test_the_maps_of_a_face_are_what_its_features_are_the_means_of(kind):
+    module = identity_module(kind)
+    faces = np.float32(np.random.default_rng(0).uniform(-1, 1, (2, 112, 112, 3)))
+    params = module.init(jax.random.key(0), faces)['params']
+    encoder = IdentityEncoder(kind, '', module, params)
+    embedding = jax.jit(encoder.embed)(params, faces)
+    maps = jax.jit(encoder.face_maps)(params, faces)
+    assert {*maps} == {*embedding.features} == {'56', '28', '14', '7'}
+    for size, stage in maps.items():
+        assert stage.shape[:3] == (2, int(size), int(size))
+        np.testing.assert_allclose(
+            stage.mean(axis=(1, 2)), embedding.features[size], rtol=1e-4, atol=1e-6
+        )

@@ -59,6 +59,7 @@ def changed(name, value, **others):
     [
         ('num_steps', 5),
         ('data_dir', '/moved'),
+        ('data.reverse_dir', '/moved'),
         ('log_every', 3),
         ('checkpoint_every', 7),
         ('keep_checkpoints', 1),
@@ -103,6 +104,20 @@ def test_a_field_newer_than_the_checkpoint_is_reported(saved):
         config.discriminator.invented_later = 3
     _, changes, _ = restore(saved, config)
     assert changes == ['discriminator.invented_later None -> 3']
+
+
+def test_a_run_from_before_reverse_data_sets_goes_on(saved, monkeypatch):
+    read = checkpointing._restore
+
+    def as_it_was(*arguments, **items):
+        found = read(*arguments, **items)
+        if 'inputs' in items:
+            del found['inputs']['reverse_bytes']
+        return found
+
+    monkeypatch.setattr(checkpointing, '_restore', as_it_was)
+    _, changes, _ = restore(saved, tiny.get_config())
+    assert changes == []
 
 
 @pytest.mark.parametrize('name', [field.name for field in dataclasses.fields(INPUTS)])

@@ -1,8 +1,11 @@
 """What becomes of a config's fields, those of a checkpoint included."""
 
+import json
+
 import pytest
 
 from apgan_jax.data.pipeline import open_dataset
+from apgan_jax.data.records import SYNTHETIC_KEY
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.training import experiment
@@ -47,6 +50,36 @@ def test_weights_and_the_landmark_reader_follow_the_loss():
     assert (model.weights.identity, model.weights.landmarks) == (40.0, 2.0)
     assert model.landmark_reader is not None
     assert experiment.build_model(tiny.get_config()).landmark_reader is None
+
+
+@pytest.fixture
+def photos_and_reverse(tmp_path):
+    folders = {name: write_dataset(tmp_path / name, make_records(6, str)) for name in ('a', 'b')}
+    metadata = folders['b'] / 'metadata.json'
+    metadata.write_text(json.dumps({**json.loads(metadata.read_text()), SYNTHETIC_KEY: {}}))
+    return folders['a'], folders['b']
+
+
+def data_config(data_dir, reverse_dir='', share=0.5):
+    config = tiny.get_config()
+    config.size, config.data_dir = 16, str(data_dir)
+    config.data.reverse_dir, config.data.reverse_share = str(reverse_dir), share
+    return config
+
+
+def test_photos_and_their_reverse_are_opened_each_as_what_it_is(photos_and_reverse):
+    photos, reverse = photos_and_reverse
+    data = experiment.open_training_data(data_config(photos, reverse))
+    assert (data.photos.data_dir, data.reverse.data_dir) == (photos, reverse)
+    assert experiment.open_training_data(data_config(photos, reverse, share=0.0)).reverse is None
+    for arguments, text in (
+        ((reverse, reverse), r'/b holds swapped photos: .*data_prep\.build'),
+        ((photos, photos), r'/a holds photos: .*data_prep\.reverse'),
+        ((photos, ''), r'reverse_share=0\.5 without config\.data\.reverse_dir'),
+        (('', reverse), r'config\.data_dir is empty'),
+    ):
+        with pytest.raises(UserError, match=text):
+            experiment.open_training_data(data_config(*arguments))
 
 
 def test_pairs_of_a_run_are_those_that_it_evaluated_on(tmp_path):

@@ -254,3 +254,30 @@ def test_weights_change_with_the_step():
     for losses, mask in ((first, 60.0), (second, 0.0)):
         total = sum(getattr(rest, name) * losses[name] for name in (*names, 'mask_cost'))
         assert losses['generator'] == pytest.approx(total + mask * losses['mask_error'], rel=1e-5)
+
+
+def test_projected_discriminators_teach_both_networks():
+    """By the adversarial term alone, with the picture's own discriminators silent."""
+    model = small_model()
+    discriminator = dataclasses.replace(model.discriminator, projected_width=4)
+    weights = LossWeights(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    model = dataclasses.replace(model, discriminator=discriminator, weights=weights)
+    state = random_state(model)
+    faces = [name for name in state.discriminator_params if name.startswith('face_')]
+    assert len(faces) == 4
+    silent = {
+        name: tree if name in faces else jax.tree.map(jnp.zeros_like, tree)
+        for name, tree in state.discriminator_params.items()
+    }
+    state = state.replace(discriminator_params=silent)
+    before = jax.device_get(state)
+    after, losses = a_step(model, BATCH, state)
+    assert losses['discriminator'] != pytest.approx(2 * 5 * np.log(2), abs=1e-3)
+    moved = jax.tree.map(
+        lambda a, b: float(np.abs(a - b).max()),
+        (after.discriminator_params, after.generator_params),
+        (before.discriminator_params, before.generator_params),
+    )
+    for name in faces:
+        assert moved[0][name]['conv']['kernel'] > 0, name
+    assert max(jax.tree.leaves(moved[1])) > 0

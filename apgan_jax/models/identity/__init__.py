@@ -18,7 +18,7 @@ from safetensors.numpy import load
 from apgan_jax.assets import asset
 from apgan_jax.errors import UserError
 from apgan_jax.files.tensors import require_shapes, shapes_of
-from apgan_jax.models.identity.embedding import IdentityEmbedding, mean_embedding
+from apgan_jax.models.identity.embedding import MAPS, IdentityEmbedding, mean_embedding
 from apgan_jax.models.identity.iresnet import DEPTHS, IResNet
 from apgan_jax.models.identity.mobilefacenet import MobileFaceNet
 from apgan_jax.models.identity.sface import SFace
@@ -66,6 +66,12 @@ class IdentityEncoder:
         """
         embedding: Any = self.module.apply({'params': params}, images)
         return embedding
+
+    def face_maps(self, params: Mapping[str, Any], images: jax.Array) -> dict[str, jax.Array]:
+        """The stages that `embed` pools, by their keys there, (n, size, size, channels) each."""
+        _, collections = self.module.apply({'params': params}, images, mutable=[MAPS])
+        maps: dict[str, jax.Array] = collections[MAPS]
+        return maps
 
 
 def load_identity_encoder(

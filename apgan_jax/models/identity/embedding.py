@@ -1,5 +1,6 @@
 """What every identity encoder returns."""
 
+import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,22 @@ class IdentityEmbedding:
 
     vector: jax.Array
     features: dict[str, jax.Array]
+
+
+# The collection that an encoder's stages are kept in where a caller asks for them.
+MAPS = 'maps'
+
+
+def pool_stage(module: nn.Module, x: jax.Array) -> dict[str, jax.Array]:
+    """A stage's entry in `features`; what was pooled is sown into `MAPS` under the same key.
+
+    Args:
+      module: the encoder.
+      x: (n, h, w, c), the stage's last layer.
+    """
+    size = str(x.shape[1])
+    module.sow(MAPS, size, x, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+    return {size: jnp.mean(x, axis=(1, 2))}
 
 
 def unit_length(vector: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apgan_jax.models.identity.embedding import IdentityEmbedding, unit_length
+from apgan_jax.models.identity.embedding import IdentityEmbedding, pool_stage, unit_length
 from apgan_jax.models.identity.layers import Affine, FullConv, PointwiseConv, StemConv
 
 DEPTHS = {
@@ -45,7 +45,7 @@ class IResNet(nn.Module):
             for block in range(depth):
                 strides = 1 if block else 2
                 x = Block(width, strides, name=f'layer{stage}_block{block}')(x)
-            features[str(x.shape[1])] = jnp.mean(x, axis=(1, 2))
+            features |= pool_stage(self, x)
         x = x.reshape(x.shape[0], -1)
         vector = PointwiseConv(VECTOR_SIZE, prelu=False, name='embedding')(x)
         return IdentityEmbedding(unit_length(vector), features)

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apgan_jax.models.identity.embedding import IdentityEmbedding, unit_length
+from apgan_jax.models.identity.embedding import IdentityEmbedding, pool_stage, unit_length
 from apgan_jax.models.identity.layers import (
     DepthwiseConv,
     GlobalDepthwiseConv,
@@ -56,12 +56,11 @@ class MobileFaceNet(nn.Module):
         x = DepthwiseConv(name='stage56_depthwise')(x)
         x = PointwiseConv(64, prelu=False, name='stage56_project')(x)
         for block in BLOCKS:
-            size = x.shape[1]
             x, expanded = Bottleneck(block, name=block.name)(x)
             if block.strides == 2:
-                features[str(size)] = jnp.mean(expanded, axis=(1, 2))
+                features |= pool_stage(self, expanded)
         x = PointwiseConv(512, name='stage7_expand')(x)
-        features[str(x.shape[1])] = jnp.mean(x, axis=(1, 2))
+        features |= pool_stage(self, x)
         x = GlobalDepthwiseConv(name='global_depthwise')(x)
         x = PointwiseConv(512, prelu=False, name='dense')(x)
         x = PointwiseConv(192, prelu=False, name='embedding')(x)

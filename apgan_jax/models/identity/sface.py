@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apgan_jax.models.identity.embedding import IdentityEmbedding, unit_length
+from apgan_jax.models.identity.embedding import IdentityEmbedding, pool_stage, unit_length
 from apgan_jax.models.identity.layers import DepthwiseConv, PointwiseConv, StemConv
 
 
@@ -55,11 +55,10 @@ class SFace(nn.Module):
             x = DepthwiseConv(block.strides, name=f'{block.name}_depthwise')(x)
             x = PointwiseConv(block.features, name=block.name)(x)
             last[x.shape[1]] = x
-        features = {
-            str(size): jnp.mean(x, axis=(1, 2))
-            for size, x in last.items()
-            if size < images.shape[1]
-        }
+        features = {}
+        for size, stage in last.items():
+            if size < images.shape[1]:
+                features |= pool_stage(self, stage)
         x = x.reshape(x.shape[0], -1)
         vector = PointwiseConv(VECTOR_SIZE, prelu=False, name='embedding')(x)
         return IdentityEmbedding(unit_length(vector), features)
