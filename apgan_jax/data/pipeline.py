@@ -375,8 +375,9 @@ class PairSampler:
         if self._first_usable(self._draws(number, rng), decode):
             return True
         # One person has nearly all photos: the labels, read once, tell who else there is.
-        own = self._index().photos.get(target.identity, [])
-        others = np.setdiff1d(np.arange(len(self.dataset)), own)
+        own = self._index().photos.get(target.identity)
+        everybody = np.arange(len(self.dataset))
+        others = everybody if own is None else np.setdiff1d(everybody, own)
         return bool(self._first_usable(_some_of(others, rng), decode))
 
     def _draws(self, first: int, rng: _MakeRng) -> Iterator[int]:

@@ -39,7 +39,7 @@ class IResNet(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> IdentityEmbedding:
         """Embeds (n, 112, 112, 3) RGB in [-1, 1], aligned to ArcFace's template."""
-        features = {}
+        features: dict[str, jax.Array] = {}
         x = StemConv(STEM_WIDTH, name='stem')(images.astype(jnp.float32))
         for stage, (depth, width) in enumerate(zip(self.depths, WIDTHS, strict=True), start=1):
             for block in range(depth):

@@ -49,7 +49,7 @@ class MobileFaceNet(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> IdentityEmbedding:
         """Embeds (n, 112, 112, 3) RGB in [-1, 1], aligned to ArcFace's template."""
-        features = {}
+        features: dict[str, jax.Array] = {}
         # The network was trained on (x - 127.5) / 128 of uint8.
         x = images.astype(jnp.float32) * (127.5 / 128)
         x = StemConv(64, strides=2, padding=(0, 1), name='stem')(x)

@@ -55,7 +55,7 @@ class SFace(nn.Module):
             x = DepthwiseConv(block.strides, name=f'{block.name}_depthwise')(x)
             x = PointwiseConv(block.features, name=block.name)(x)
             last[x.shape[1]] = x
-        features = {}
+        features: dict[str, jax.Array] = {}
         for size, stage in last.items():
             if size < images.shape[1]:
                 features |= pool_stage(self, stage)
