@@ -26,6 +26,7 @@ TRAINING_MODULES = [
     'apgan_jax.training.train_step',
     'apgan_jax.data.pipeline',
     'apgan_jax.training.train',
+    'apgan_jax.main',
 ]
 
 # A config ends at `experiment`; below it there are plain fields.

@@ -2,19 +2,29 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax import export
 from jax.extend import core
 
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.generator import compose, paint
 from apgan_jax.models.images import arcface_window
+from apgan_jax.training import experiment, sharding
 from apgan_jax.training.losses import LossWeights
-from apgan_jax.training.train_step import eval_step, train_step
+from apgan_jax.training.train_step import (
+    create_train_state,
+    eval_step,
+    jit_train_step,
+    train_step,
+)
+from configs import lite128, lite256, tiny
+from support.departures import abstract_batch, with_departures
 from support.faces import random_state
 from support.small_step import random_batch, small_model
 
@@ -281,3 +291,47 @@ def test_projected_discriminators_teach_both_networks():
     for name in faces:
         assert moved[0][name]['conv']['kernel'] > 0, name
     assert max(jax.tree.leaves(moved[1])) > 0
+
+
+# --- On an accelerator ---------------------------------------------------------------------------
+
+
+def programs_for(platform, config):
+    """StableHLO of a run's programs, lowered here for one device of another platform."""
+    config = with_departures(config)
+    config.dtype = 'bfloat16'
+    model = experiment.build_model(config)
+    mesh = sharding.create_mesh()
+    create = jax.jit(functools.partial(create_train_state, model))
+    rng = jax.eval_shape(lambda: jax.random.key(0, impl='rbg'))
+    state = jax.eval_shape(create, rng)
+    arguments = state, model.identity_encoder.params, abstract_batch(config)
+    step = jit_train_step(model, mesh, sharding.state_shardings(mesh, state))
+    judge = jax.jit(functools.partial(eval_step, model))
+    programs = {
+        'create': export.export(create, platforms=[platform])(rng),
+        'step': export.export(step, platforms=[platform])(*arguments),
+        'judge': export.export(judge, platforms=[platform])(*arguments),
+    }
+    assert {program.platforms for program in programs.values()} == {(platform,)}
+    return {name: program.mlir_module() for name, program in programs.items()}
+
+
+def assert_nothing_of_the_cpu(platform, config):
+    """No foreign function, native ones included, and the vendor's convolutions in bfloat16."""
+    programs = programs_for(platform, config)
+    for name, text in programs.items():
+        assert 'custom_call' not in text, name
+    assert re.search(r'stablehlo\.convolution.*-> tensor<[0-9x]*xbf16>', programs['step'])
+
+
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+def test_a_run_with_everything_lowers_for_an_accelerator(platform):
+    assert_nothing_of_the_cpu(platform, tiny.get_config())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+@pytest.mark.parametrize('recipe', [lite128, lite256])
+def test_the_recipes_lower_for_an_accelerator(platform, recipe):
+    assert_nothing_of_the_cpu(platform, recipe.get_config())
