@@ -5,14 +5,18 @@
 Both sides have the same weights and inputs; their outputs, gradients and losses are compared
 before anything is timed. PyTorch's fastest variant of each measurement is found first, then the
 two sides are timed in turn. The JSON line has PyTorch's time divided by ours, the worst over the
-batch sizes: above 1 we are faster.
+batch sizes: above 1 we are faster. Both have the losses of the paper and no mask.
+
+    python -m benchmarks.model_speed --against lite256
+
+has another config of ours in PyTorch's place, which need not be there. Nothing is compared.
 """
 
 import argparse
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Times our networks against PyTorch.')
     parser.add_argument('--config', default='lite128', help='a module of configs/')
+    parser.add_argument('--against', help="another one, in PyTorch's place")
     parser.add_argument('--rounds', type=int, default=10, help='turns of each side')
     parser.add_argument('--only', choices=list(BATCH_SIZES), help='one measurement')
     parser.add_argument(
@@ -67,14 +72,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _measure_all(options: argparse.Namespace) -> dict[str, float]:
     _check(options)
-    ours = Worker('benchmarks.model_speed_jax', 'Side', options.config)
+    return _measure_configs(options) if options.against else _measure_pytorch(options)
+
+
+def _measure_pytorch(options: argparse.Namespace) -> dict[str, float]:
+    ours = _our_side(options.config)
     config = ours.call('config')
     theirs = Worker('benchmarks.model_speed_torch', 'Side', config, ours.call('tensors'))
     variants = [('eager', layout) for layout in _LAYOUTS]
     if options.compile:
         variants += [('compile', layout) for layout in _LAYOUTS]
     ratios = {}
-    for name in [options.only] if options.only else BATCH_SIZES:
+    for name in _names(options):
         measured = []
         for batch_size in BATCH_SIZES[name]:
             inputs = _inputs(name, batch_size, config['size'], ours)
@@ -85,18 +94,62 @@ def _measure_all(options: argparse.Namespace) -> dict[str, float]:
     return ratios
 
 
+def _measure_configs(options: argparse.Namespace) -> dict[str, float]:
+    configs = (options.config, options.against)
+    sides = [_our_side(config) for config in configs]
+    ratios = {}
+    for name in _names(options):
+        measured = []
+        for batch_size in BATCH_SIZES[name]:
+            times = interleave(
+                [_our_clock(side, name, batch_size) for side in sides], options.rounds
+            )
+            print(f'{name}, batch {batch_size}')
+            for config, time in zip(configs, times, strict=True):
+                print(f'  in turn    {config:<30} {1e3 * time:9.1f} ms', flush=True)
+            measured.append(times[1] / times[0])
+        ratios[name] = round(min(measured), 3)
+    for side in sides:
+        side.close()
+    return ratios
+
+
+def _our_side(config: str) -> Worker:
+    return Worker('benchmarks.model_speed_jax', 'Side', config)
+
+
+def _our_clock(side: Worker, name: str, batch_size: int) -> Callable[[], float]:
+    """What times a call on inputs of its own, and has compiled it."""
+    inputs = _inputs(name, batch_size, side.call('config')['size'], side)
+    side.call('outputs', name, inputs)
+    return lambda: side.call('seconds', name, inputs, _CALLS[name])
+
+
+def _names(options: argparse.Namespace) -> Sequence[str]:
+    return [options.only] if options.only else list(BATCH_SIZES)
+
+
 def _check(options: argparse.Namespace) -> None:
-    if importlib.util.find_spec('torch') is None:
-        raise UserError('PyTorch is not installed: run `make setup-benchmark`.')
+    if not options.against and importlib.util.find_spec('torch') is None:
+        raise UserError(
+            'PyTorch is not installed: run `make setup-benchmark`, or compare two configs of ours '
+            'with --against.'
+        )
     if options.rounds < 1:
         raise UserError(f'--rounds {options.rounds}: must be at least 1; the default is 10.')
     if hasattr(os, 'getloadavg') and (load := os.getloadavg()[0]) > 1.0:
         # OpenMP's threads spin while they wait for one that others keep from running.
         print(f'load average {load:.1f}: only a quiet machine gives PyTorch a fair chance')
+    _check_config('--config', options.config)
+    if options.against:
+        _check_config('--against', options.against)
+
+
+def _check_config(option: str, name: str) -> None:
     folder = Path(__file__).parents[1] / 'configs'
-    if not (folder / f'{options.config}.py').is_file():
+    if not (folder / f'{name}.py').is_file():
         names = sorted(path.stem for path in folder.glob('[a-z]*.py'))
-        raise UserError(f'--config {options.config!r}: must be one of {", ".join(names)}.')
+        raise UserError(f'{option} {name!r}: must be one of {", ".join(names)}.')
 
 
 def _inputs(name: str, batch_size: int, size: int, ours: Worker) -> dict[str, Any]:

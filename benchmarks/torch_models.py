@@ -494,9 +494,7 @@ class TrainStep:
         self._step = 0
         build = {'memory_format': memory_format}
         generator = _build(_generator(config), tensors['generator'], **build)
-        discriminator = _build(
-            MultiScaleDiscriminator(**config['discriminator']), tensors['discriminator'], **build
-        )
+        discriminator = _build(_discriminator(config), tensors['discriminator'], **build)
         self._encoder = build_encoder(tensors['encoder'], **build)
         self._window = ArcFaceWindow(config['size'], ARCFACE_WINDOWS[config['crop']])
         optimizer = config['optimizer']
@@ -599,6 +597,17 @@ def _generator(config: Mapping[str, Any]) -> nn.Module:
             'paper only; choose a config without them'
         )
     return Generator(size=config['size'], **fields)
+
+
+def _discriminator(config: Mapping[str, Any]) -> nn.Module:
+    """Raises `UserError` if it has what only ours has."""
+    fields = dict(config['discriminator'])
+    if width := fields.pop('projected_width'):
+        raise UserError(
+            f'config.discriminator.projected_width={width}: the PyTorch opponent has the '
+            'discriminators of the paper only; choose a config with 0'
+        )
+    return MultiScaleDiscriminator(**fields)
 
 
 def build_encoder(flat: Flat, *, memory_format: torch.memory_format) -> nn.Module:

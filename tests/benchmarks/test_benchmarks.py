@@ -7,7 +7,7 @@ import pytest
 
 from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.data.records import FaceRecord
-from benchmarks import data_pipeline, gradient_norms, scaling
+from benchmarks import data_pipeline, gradient_norms, model_speed, scaling
 from benchmarks.usage import Turn
 
 
@@ -37,6 +37,20 @@ def test_demo_records_are_varied_faces_with_maps(tmp_path):
 def test_a_batch_size_of_nothing_is_refused(capsys):
     assert data_pipeline.main(['--batch_size=0']) == 1
     assert '--batch_size 0: must be at least 1' in capsys.readouterr().err
+
+
+def test_two_configs_are_timed_without_pytorch(capsys):
+    arguments = '--config=tiny --against=tiny --only=generator_forward --rounds=1'
+    assert model_speed.main(arguments.split()) == 0
+    output = capsys.readouterr().out
+    assert output.count('in turn    tiny') == 2 * len(model_speed.BATCH_SIZES['generator_forward'])
+    assert json.loads(output.splitlines()[-1])['generator_forward'] > 0
+
+
+@pytest.mark.parametrize('option', ['config', 'against'])
+def test_a_config_that_is_none_is_refused(option, capsys):
+    assert model_speed.main(['--against=tiny', f'--{option}=lite']) == 1
+    assert f"--{option} 'lite': must be one of ablations, default" in capsys.readouterr().err
 
 
 def test_layouts_have_names():
