@@ -34,7 +34,6 @@ from tqdm import tqdm
 from apgan_jax.errors import UserError
 from apgan_jax.models import spectral_norm
 from apgan_jax.models.discriminator import ScaleOutput
-from apgan_jax.models.images import arcface_window
 from apgan_jax.training import checkpointing, experiment, train
 from apgan_jax.training.losses import LossWeights
 from apgan_jax.training.train_step import (
@@ -43,6 +42,7 @@ from apgan_jax.training.train_step import (
     TrainingModel,
     adversarial_terms,
     content_terms,
+    embed_sources,
     inputs_of,
     judge_pictures,
     swap_batch,
@@ -149,15 +149,14 @@ def look(
       batch: as in `train_step`.
     """
     inputs = inputs_of(batch)
-    faces = arcface_window(inputs.source, model.arcface_window)
-    identity = model.identity_encoder.embed(encoder_params, faces)
-    swap = swap_batch(model, generator_params, inputs, identity)
+    sources = embed_sources(model, encoder_params, batch['source'])
+    swap = swap_batch(model, generator_params, inputs, sources.identity)
 
     def terms(image: jax.Array) -> tuple[dict[str, jax.Array], Judgement]:
         judgement = judge_pictures(model, discriminator_params, encoder_params, inputs, image)
         _, judged = adversarial_terms(model, judgement)
         changed = swap._replace(picture=image)
-        _, compared = content_terms(model, changed, inputs, encoder_params, identity)
+        _, compared = content_terms(model, changed, inputs, encoder_params, sources)
         weighted = {
             name: getattr(model.weights, name) * value
             for name, value in (judged | compared).items()

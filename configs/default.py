@@ -188,6 +188,9 @@ def get_config() -> ConfigDict:
     config.data.source_jitter.shift = 0.0
     # Corrupt records are skipped; more than this part of those read stops the run.
     config.data.max_corrupt_share = 0.01
+    # Sources whose identity embeddings are kept, 7 KB each, for a CPU not to make them again; a
+    # photo and its mirror image are two. 0: none.
+    config.data.cached_sources = 0
     # Threads that read and decode, in each process.
     config.data.num_threads = 1
     # Pairs held ready, rounded up to batches.

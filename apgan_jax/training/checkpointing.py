@@ -45,6 +45,7 @@ _FREE = (
     'mesh',
     'distributed',
     'data.num_threads',
+    'data.cached_sources',
     'data.prefetch',
     'log_every',
     'evaluation',

@@ -53,6 +53,7 @@ _LIMITS = {
     'evaluation.num_pairs': (1, _ANY),
     'evaluation.num_pictures': (1, _ANY),
     'data.num_threads': (1, _ANY),
+    'data.cached_sources': (0, _ANY),
     'data.prefetch': (1, _ANY),
     'data.max_corrupt_share': (0, 1),
     'optimizer.generator_learning_rate': (0, _ANY),

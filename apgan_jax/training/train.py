@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,13 @@ from apgan_jax.training.profiling import StepTrace
 from apgan_jax.training.progress_log import ProgressLog
 from apgan_jax.training.run_log import read_run
 from apgan_jax.training.run_start import compiling_line, write_parameters
+from apgan_jax.training.source_cache import SourceCache
 from apgan_jax.training.train_step import (
+    Batch,
     TrainingModel,
     TrainState,
     create_train_state,
+    embed_sources,
     eval_step,
     jit_train_step,
 )
@@ -76,6 +80,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
     state = _initial_state(config, model, mesh, manager, run)
     train_step = jit_train_step(model, mesh, jax.tree.map(lambda array: array.sharding, state))
     judge: Any = jax.jit(functools.partial(eval_step, model))
+    add_embeddings = _source_embeddings(config, model)
     encoder_params = sharding.put_arrays(model.identity_encoder.params, sharding.replicated(mesh))
     first = int(state.step)
     overdue = _evaluation_is_overdue(config, workdir, first)
@@ -94,7 +99,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> TrainState:
             log.timer.restart()
         for step in range(first + 1, config.num_steps + 1):
             trace.start(step)
-            batch = sharding.put_batch(log.next_batch(batches), sharding.batch_sharding(mesh))
+            batch = add_embeddings(log.next_batch(batches))
+            batch = sharding.put_batch(batch, sharding.batch_sharding(mesh))
             if step == first + 1:
                 started = time.perf_counter()
                 traced = train_step.trace(state, encoder_params, batch)
@@ -212,6 +218,15 @@ def _inputs(data: experiment.TrainingData, model: TrainingModel) -> checkpointin
         identity_encoder=model.identity_encoder.sha256,
         reverse_bytes=data.reverse.num_bytes if data.reverse else 0,
     )
+
+
+def _source_embeddings(config: ConfigDict, model: TrainingModel) -> Callable[[Batch], Batch]:
+    """What gives a batch its sources' embeddings, where the config wants them kept."""
+    if not config.data.cached_sources:
+        return lambda batch: batch
+    params = model.identity_encoder.params
+    embed = functools.partial(jax.jit(functools.partial(embed_sources, model)), params)
+    return SourceCache(embed, config.data.cached_sources).add
 
 
 def _initial_state(

@@ -31,7 +31,9 @@ from apgan_jax.models.landmark_reader import LandmarkReader, feature_weights
 from apgan_jax.training import losses, optimizers, sharding
 from apgan_jax.training.losses import LossWeights
 
-Batch = dict[str, jax.Array]
+Batch = dict[str, Any]
+# Where a batch has what `embed_sources` makes of its sources, if somebody kept it.
+SOURCE_EMBEDDINGS = 'source_embeddings'
 # Of a batch, one in so many is swapped again a few pixels farther, for the shift loss.
 _ONE_IN = 4
 
@@ -106,6 +108,18 @@ class Swap(NamedTuple):
     picture: jax.Array
     mask: jax.Array
     of_moved: jax.Array | None
+
+
+class SourceEmbeddings(NamedTuple):
+    """What the identity encoder makes of a batch's sources.
+
+    Attributes:
+      identity: what the generator gets.
+      seen_vector: of what the identity loss sees, float32 (n, d).
+    """
+
+    identity: IdentityEmbedding
+    seen_vector: jax.Array
 
 
 class Inputs(NamedTuple):
@@ -225,7 +239,8 @@ def train_step(
       state: changed parts.
       encoder_params: of the identity encoder.
       batch: uint8 (n, size, size, 3) `source`, `target`, `boundary_map` and bool (n,) `same_image`;
-        and where the data has truths, what else `data.pipeline` tells of.
+        where the data has truths, what else `data.pipeline` tells of; and where the sources were
+        embedded before, `SOURCE_EMBEDDINGS`.
       gather: brings the normalised kernels to every device.
 
     Returns:
@@ -273,17 +288,16 @@ def _gradients(
     once with the gradient of their own loss and once with that of the generator's terms.
     """
     inputs = inputs_of(batch)
-    embed = functools.partial(_embed, model, encoder_params)
-    source_identity = embed(inputs.source)
+    sources = batch.get(SOURCE_EMBEDDINGS) or embed_sources(model, encoder_params, batch['source'])
 
     def judge(params: Any, swapped: jax.Array) -> Judgement:
         return judge_pictures(model, params, encoder_params, inputs, swapped)
 
     def compare(swap: Swap) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return content_terms(model, swap, inputs, encoder_params, source_identity)
+        return content_terms(model, swap, inputs, encoder_params, sources)
 
     swap, pull_generator = jax.vjp(
-        lambda params: swap_batch(model, params, inputs, source_identity), generator_params
+        lambda params: swap_batch(model, params, inputs, sources.identity), generator_params
     )
     judgement, pull_judgement = jax.vjp(judge, discriminator_params, swap.picture)
     discriminator_loss, to_discriminator = jax.value_and_grad(
@@ -322,9 +336,26 @@ def inputs_of(batch: Batch) -> Inputs:
     )
 
 
+def embed_sources(
+    model: TrainingModel, encoder_params: Any, sources: jax.Array
+) -> SourceEmbeddings:
+    """Embeds sources, uint8 (n, size, size, 3)."""
+    pictures = normalise_image(sources)
+    identity = _embed(model, encoder_params, pictures)
+    if model.identity_view == (0, 0):
+        return SourceEmbeddings(identity, identity.vector)
+    return SourceEmbeddings(identity, _seen_vector(model, encoder_params, pictures))
+
+
 def _embed(model: TrainingModel, encoder_params: Any, pictures: jax.Array) -> IdentityEmbedding:
     faces = arcface_window(pictures, model.arcface_window)
     return model.identity_encoder.embed(encoder_params, faces)
+
+
+def _seen_vector(model: TrainingModel, encoder_params: Any, pictures: jax.Array) -> jax.Array:
+    """Identity vectors of what the identity loss sees."""
+    faces = hide_hair(arcface_window(pictures, model.arcface_window), *model.identity_view)
+    return model.identity_encoder.embed(encoder_params, faces).vector
 
 
 def face_maps(
@@ -513,7 +544,7 @@ def content_terms(
     swap: Swap,
     inputs: Inputs,
     encoder_params: Any,
-    source_identity: IdentityEmbedding,
+    sources: SourceEmbeddings,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Eqs. 6 and 7, and the losses that are not the paper's where they are asked for.
 
@@ -522,13 +553,17 @@ def content_terms(
       swap: what the generator made.
       inputs: of what.
       encoder_params: of the identity encoder.
-      source_identity: of the sources.
+      sources: of the batch, embedded.
 
     Returns:
       Their weighted sum, and each without its weight.
     """
     terms = {
-        'identity': _identity_term(model, swap, inputs, encoder_params, source_identity),
+        'identity': losses.identity_loss(
+            swapped_vector=_seen_vector(model, encoder_params, swap.picture),
+            source_vector=sources.seen_vector,
+            margin=model.identity_margin,
+        ),
         'reconstruction': losses.reconstruction_loss(
             swapped=swap.picture,
             target=inputs.target,
@@ -545,28 +580,6 @@ def content_terms(
             point_weights=feature_weights(model.eyes_and_lips_weight),
         )
     return _weighted_sum(model.weights, terms), terms
-
-
-def _identity_term(
-    model: TrainingModel,
-    swap: Swap,
-    inputs: Inputs,
-    encoder_params: Any,
-    source_identity: IdentityEmbedding,
-) -> jax.Array:
-    def vector(pictures: jax.Array) -> jax.Array:
-        faces = hide_hair(arcface_window(pictures, model.arcface_window), *model.identity_view)
-        return model.identity_encoder.embed(encoder_params, faces).vector
-
-    sees_all = model.identity_view == (0, 0)
-    if sees_all:
-        swapped_vector = _embed(model, encoder_params, swap.picture).vector
-        source_vector = source_identity.vector
-    else:
-        swapped_vector, source_vector = vector(swap.picture), vector(inputs.source)
-    return losses.identity_loss(
-        swapped_vector=swapped_vector, source_vector=source_vector, margin=model.identity_margin
-    )
 
 
 def _truth_terms(model: TrainingModel, swap: Swap, inputs: Inputs) -> dict[str, jax.Array]:

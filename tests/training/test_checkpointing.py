@@ -66,6 +66,7 @@ def changed(name, value, **others):
         ('profile.first_step', 100),
         ('mesh.fsdp', 2),
         ('data.num_threads', 1),
+        ('data.cached_sources', 9),
         ('data.prefetch', 2),
     ],
 )
