@@ -18,7 +18,9 @@ from apgan_jax.models.images import arcface_window
 from apgan_jax.training import experiment, sharding
 from apgan_jax.training.losses import LossWeights
 from apgan_jax.training.train_step import (
+    SOURCE_EMBEDDINGS,
     create_train_state,
+    embed_sources,
     eval_step,
     jit_train_step,
     train_step,
@@ -305,11 +307,15 @@ def programs_for(platform, config):
     create = jax.jit(functools.partial(create_train_state, model))
     rng = jax.eval_shape(lambda: jax.random.key(0, impl='rbg'))
     state = jax.eval_shape(create, rng)
-    arguments = state, model.identity_encoder.params, abstract_batch(config)
+    params, batch = model.identity_encoder.params, abstract_batch(config)
+    embed = jax.jit(functools.partial(embed_sources, model))
+    batch[SOURCE_EMBEDDINGS] = jax.eval_shape(embed, params, batch['source'])
+    arguments = state, params, batch
     step = jit_train_step(model, mesh, sharding.state_shardings(mesh, state))
     judge = jax.jit(functools.partial(eval_step, model))
     programs = {
         'create': export.export(create, platforms=[platform])(rng),
+        'embed': export.export(embed, platforms=[platform])(params, batch['source']),
         'step': export.export(step, platforms=[platform])(*arguments),
         'judge': export.export(judge, platforms=[platform])(*arguments),
     }
