@@ -28,6 +28,9 @@ _PARSERS: dict[type, tuple[flags.ArgumentParser, str]] = {
     int: (flags.IntegerParser(), 'a whole number'),
     float: (flags.FloatParser(), 'a number'),
 }
+# The fields that change on the way, () in most configs, and what one may be given.
+_COURSES = 'course.'
+_A_COURSE = ((0, 60.0), (20_000, 5.0))
 _CONFIG = re.compile(r'--?config(?:=(.*))?', re.DOTALL)
 _OVERRIDE = re.compile(r'--?(?:no)?config\.([^=]+)(?:=(.*))?', re.DOTALL)
 _MOST_NAMES = 3
@@ -149,9 +152,12 @@ def _default(config: ConfigDict, name: str) -> Any:
 def _check_values(field: str, values: Sequence[str], default: Any) -> None:
     """Looks at all values that a command line gives to a field."""
     kind = type(default)
-    if isinstance(default, tuple):
+    if field.startswith(_COURSES):
+        fits = all(_is_tuple_of(tuple, value) for value in values)
+        default, wanted = _A_COURSE, 'a tuple of (step, value)'
+    elif isinstance(default, tuple):
         # ml_collections takes a tuple in parts too, a flag for each of them.
-        fits = len(values) > 1 or _is_tuple_like(values[0], default)
+        fits = len(values) > 1 or _is_tuple_of(int, values[0])
         wanted = 'a tuple of whole numbers'
     elif kind in _PARSERS:
         parser, wanted = _PARSERS[kind]
@@ -173,13 +179,13 @@ def _parses(parser: flags.ArgumentParser, value: str) -> bool:
     return True
 
 
-def _is_tuple_like(value: str, default: tuple[int, ...]) -> bool:
-    """Whether a text is a tuple or list of numbers, as the fields of ours that are tuples."""
+def _is_tuple_of(kind: type, value: str) -> bool:
+    """Whether a text is a tuple or list of such things."""
     try:
         parsed = ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return False
-    return isinstance(parsed, (tuple, list)) and all(type(item) is int for item in parsed)
+    return isinstance(parsed, (tuple, list)) and all(type(item) is kind for item in parsed)
 
 
 def _written(value: Any) -> str:

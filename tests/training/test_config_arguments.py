@@ -104,6 +104,8 @@ def test_a_right_command_line_only_gets_the_path():
         '--config.generator.widths=(8, 16)',
         '--config.generator.id_resolutions=4',
         '--config.generator.id_resolutions=8',
+        '--config.course.truth_weight=((0, 100.0), (2000, 800.0))',
+        '--config.course.mask_weight=()',
         '--config.data_dir=',
         '--workdir=runs/x',
     ]
@@ -144,6 +146,11 @@ def test_an_unknown_field_is_answered_with_the_nearest(field, names):
         ('generator.widths=3', 'a tuple of whole numbers, such as --config.generator.widths="(8, '),
         ('generator.widths=(8', 'a tuple of whole numbers'),
         ('generator.widths=(8, 1.5)', 'a tuple of whole numbers'),
+        (
+            'course.mask_weight=(0, 60)',
+            'a tuple of (step, value), such as --config.course.mask_weight="((0, 60.0), (20000, ',
+        ),
+        ('course.mask_weight=60', 'a tuple of (step, value)'),
     ],
 )
 def test_a_value_of_another_type_is_answered_with_an_example(given, rule):
