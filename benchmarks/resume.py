@@ -5,9 +5,9 @@ Trains configs/tiny.py, with jitter, through the command line twice: once undist
 two last checkpoints is compared: parameters, moving average, both optimizers, spectral-norm
 vectors, step, and the data iterator.
 
-    python -m benchmarks.resume [--data_dir=DIR] [--kills 5] [--steps 60]
+    python -m benchmarks.resume [--data_dir=DIR] [--kills 5] [--steps 60] [FIELD=VALUE …]
 
-prints one JSON line last:
+sets the fields too, such as `generator.mask=true`, and prints one JSON line last:
 
 - kills: SIGKILLs that hit the process while it trained;
 - bit_exact: whether all numbers are equal;
@@ -148,9 +148,16 @@ def _read(workdir: Path, step: int) -> dict[str, bytes]:
 
 
 def run(
-    folder: Path, *, data_dir: Path, steps: int, kills: int, save_interval: int, seed: int
+    folder: Path,
+    *,
+    data_dir: Path,
+    steps: int,
+    kills: int,
+    save_interval: int,
+    seed: int,
+    fields: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The comparison; see the module's docstring for the keys."""
+    """The comparison; see the module's docstring for the keys and for `fields`."""
     arguments = [
         f'--config={_TINY}',
         f'--config.data_dir={data_dir}',
@@ -158,6 +165,7 @@ def run(
         f'--config.checkpoint_every={save_interval}',
         '--config.data.source_jitter.brightness=0.2',
         '--config.data.source_jitter.rotation=10',
+        *(f'--config.{field}' for field in fields),
     ]
     train(folder / 'undisturbed', arguments)
     attempts = train_with_kills(folder / 'killed', arguments, steps=steps, kills=kills, seed=seed)
@@ -180,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--kills', type=int, default=5)
     parser.add_argument('--save_interval', type=int, default=10)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('fields', nargs='*', metavar='FIELD=VALUE', help='of the config')
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -190,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kills=options.kills,
             save_interval=options.save_interval,
             seed=options.seed,
+            fields=options.fields,
         )
     print_json(result)
     return int(

@@ -28,9 +28,7 @@ DEPARTURES: dict[str, Any] = {
     'data.reverse_share': 0.3,
     'data.turned_share': 0.2,
     'data.occluder_share': 0.4,
-    'data.cached_sources': 64,
-    'data.source_jitter.brightness': 0.2,
-    'data.source_jitter.rotation': 10.0,
+    'data.cached_sources': 32,
 }
 
 

@@ -1,6 +1,7 @@
 """Runs that are stopped: by signals, by SIGKILL, on one process and on two."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,11 +10,17 @@ from pathlib import Path
 
 import jax
 import orbax.checkpoint as ocp
+import pytest
 
+from apgan_jax.data.records import SYNTHETIC_KEY
+from apgan_jax.files.image_files import encode_image
 from apgan_jax.training import checkpointing
 from apgan_jax.training.preemption import StopRequest
+from apgan_jax.training.run_log import read_run
 from benchmarks import resume
 from benchmarks.scaling import free_port
+from support.departures import DEPARTURES
+from support.faces import make_records, numbered_picture, oval_landmarks, write_dataset
 from support.processes import ROOT, environment
 
 TINY = 'configs/tiny.py'
@@ -51,6 +58,61 @@ def test_a_killed_run_ends_bit_for_bit_where_an_undisturbed_one_does(built_datas
     recomputed = result.pop('most_steps_recomputed')
     assert result == {'kills': 2, 'bit_exact': True, 'save_interval': 4}
     assert 0 <= recomputed <= 4
+
+
+@pytest.fixture
+def photos_and_reverse(tmp_path):
+    """Two photos each of twelve people, every third head turned; and swapped ones of them."""
+
+    def points(number):
+        return oval_landmarks(64, turned=number % 3 == 0)
+
+    def truth(number):
+        return {'truth': encode_image(numbered_picture(number + 1, 64), '.png'), 'made_by': b'lite'}
+
+    def person(number):
+        return f'person {number % 12}'
+
+    photos = make_records(24, person, 64, points=points)
+    swapped = make_records(24, person, 64, points=points, more=truth)
+    folders = write_dataset(tmp_path / 'a', photos, 64), write_dataset(tmp_path / 'b', swapped, 64)
+    metadata = folders[1] / 'metadata.json'
+    metadata.write_text(json.dumps({**json.loads(metadata.read_text()), SYNTHETIC_KEY: {}}))
+    return folders
+
+
+@pytest.fixture
+def neither_tensorflow_nor_mediapipe(tmp_path, monkeypatch):
+    """As if they were not installed, for processes that are started."""
+    folder = tmp_path / 'absent'
+    folder.mkdir()
+    for name in ('tensorflow', 'mediapipe'):
+        (folder / f'{name}.py').write_text(f'raise ModuleNotFoundError(name={name!r})\n')
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    monkeypatch.setenv('PYTHONPATH', path)
+
+
+@pytest.mark.slow
+def test_a_killed_run_with_all_departures_does_so_too(
+    photos_and_reverse, neither_tensorflow_nor_mediapipe, tmp_path
+):
+    photos, reverse = photos_and_reverse
+    # Sources that are changed at random would never be found among those kept.
+    still = {'data.source_jitter.brightness': 0, 'data.source_jitter.rotation': 0}
+    values = {**DEPARTURES, **still, 'data.reverse_dir': reverse}
+    result = resume.run(
+        tmp_path,
+        data_dir=photos,
+        steps=16,
+        kills=2,
+        save_interval=4,
+        seed=1,
+        fields=[f'{name}={value}' for name, value in values.items()],
+    )
+    assert (result['kills'], result['bit_exact']) == (2, True)
+    assert 0 <= result['most_steps_recomputed'] <= 4
+    terms = {tag.rpartition('/')[2] for tag in read_run(tmp_path / 'killed').scalars}
+    assert {'truth', 'mask_error', 'mask_cost', 'shift', 'landmarks'} <= terms
 
 
 def test_differences_are_found(tmp_path):
