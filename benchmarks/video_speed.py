@@ -1,6 +1,6 @@
 """How fast a clip is swapped, and in how much memory.
 
-    python -m benchmarks.video_speed [--clip FILE] [--model lite128] [--minutes 10]
+    python -m benchmarks.video_speed [--clip FILE] [--model lite256] [--minutes 10]
 
 swaps ffpp_original_634 of APGAN_DATA, else the demo's clip, as `apgan swap` does, in a process of
 its own, and prints one JSON line last:
@@ -10,7 +10,7 @@ its own, and prints one JSON line last:
 - peak_memory_mb: of the process, resident;
 - stage_ms: CPU milliseconds a frame of each stage, measured one after the other.
 
---model lite128 takes that generator with random weights, which costs what a trained one costs.
+--model lite256 takes that generator with random weights, which costs what a trained one costs.
 --minutes repeats the clip until it is that long, for the memory.
 """
 

@@ -162,6 +162,12 @@ def test_lines_of_pages_fit():
         assert long == [], path.name
 
 
+def test_every_benchmark_has_its_row():
+    page = (ROOT / 'docs' / 'speed.md').read_text(encoding='utf-8')
+    named = {f'benchmarks.{row[0].strip("`").split()[0]}' for row in rows_of(page)}
+    assert set(command_page.runnable_modules(ROOT, 'benchmarks')) <= named
+
+
 def test_plain_text_means_nothing_to_markdown():
     assert markdown.plain('a_b *c* [d] <e> | `f_g|h`') == (
         'a\\_b \\*c\\* \\[d\\] &lt;e&gt; &#124; <code>f_g&#124;h</code>'
