@@ -12,12 +12,12 @@ one line a case. The JSON line that comes last:
 - blurred_share: of the pictures' area, what was visibly changed outside of the faces' boxes (a
   third larger at each side), mean over the written cases;
 - precision_loss: the part of all changed area that lies there, mean over the cases with a change;
-- false_alarms: cases expected to be recognisable by chance: strangers' photos (12 by default) take
-  the place of those of each person not recognised; of each case, the share of strangers found.
-- unjudged: cases in which the judge recognises nobody in the original, so they prove nothing.
+- false_alarms: cases expected to be recognisable by chance: each of 12 strangers is looked for in
+  the place of everybody who is not recognised; the share found is summed over the cases;
+- unjudged: written cases in which the judge knows nobody even in the original: they prove nothing.
 
-A change is a difference in brightness of more than 5 levels, mean over 15 x 15 pixels: recompression
-stays below.
+A change is a difference in brightness of more than 5 levels, mean over 15 x 15 pixels:
+recompression stays below.
 """
 
 import argparse
@@ -153,8 +153,12 @@ def _result(case: Case, judge: Judge) -> Result:
     seconds = time.perf_counter() - start
     if status not in _WRITTEN or not output.is_file():
         return Result(case, status, False, seconds)
-    verdict = judge.verdict(case, read_pictures(case.path), read_pictures(output))
-    outside, inside = changed_shares(case, output)
+    pictures = list(read_pictures(case.path)), list(read_pictures(output))
+    if len(pictures[0]) != len(pictures[1]):
+        counts = f'{len(pictures[1])} frames where the input has {len(pictures[0])}'
+        raise UserError(f'{output}: {counts}; they cannot be compared')
+    verdict = judge.verdict(case, *pictures)
+    outside, inside = changed_shares(case.truths, *pictures)
     return Result(
         case,
         status,
@@ -184,14 +188,19 @@ def anonymise(target: Path, output: Path) -> int:
         return -1
 
 
-def changed_shares(case: Case, output: Path) -> tuple[float, float]:
-    """Parts of the area that were changed outside and inside of the faces' boxes; means."""
-    shares = [
-        _frame_shares(changed(original, picture), truths)
-        for original, picture, truths in zip(
-            read_pictures(case.path), read_pictures(output), case.truths, strict=True
-        )
-    ]
+def changed_shares(
+    truths: Sequence[Sequence[Truth]],
+    originals: Sequence[np.ndarray],
+    outputs: Sequence[np.ndarray],
+) -> tuple[float, float]:
+    """Parts of the area that were changed outside and inside of the faces' boxes; means.
+
+    Args:
+      truths: the faces of each frame.
+      originals, outputs: its pictures, RGB uint8 (h, w, 3).
+    """
+    frames = zip(originals, outputs, truths, strict=True)
+    shares = [_frame_shares(changed(before, after), faces) for before, after, faces in frames]
     outside, inside = np.mean(shares, axis=0)
     return float(outside), float(inside)
 

@@ -6,12 +6,12 @@ OpenCV) and dlib's ResNet compare it with the person's photo and with the person
 frame of the original. Either comparison of either network is enough.
 
 A face counts only if the judge recognises it in the original, by the photo: else there is nothing
-to hide. The limits are what one in 10,000 pairs of strangers reaches, since a clip gives chance many
-tries: SFace's cosine 0.40 to 0.46 where OpenCV advises 0.363, dlib's distance 0.44 to 0.51 where 0.6
-is usual. They go by the face's width, because small faces are more alike, above all to others as
-small: strangers of 24 px are 0.77 apart by dlib, of 128 px 0.84. Measured on 400 people of congress
-and celeba_heldout, 159,600 ordered pairs at each width; within the limits SFace finds everybody by
-the photo in a picture of 24 px, dlib 97 % of them (`--calibrate` prints these figures).
+to hide. The limits are what one in 10,000 pairs of strangers reaches, since a clip gives chance
+many tries: SFace's cosine 0.40 to 0.46 where OpenCV advises 0.363, dlib's distance 0.44 to 0.51
+where 0.6 is usual. They go by the face's width, because small faces are more alike, above all to
+others as small: strangers of 24 px are 0.77 apart by dlib, of 128 px 0.84. Measured on 400 people
+of congress and celeba_heldout, 159,600 ordered pairs at each width; within the limits SFace finds
+everybody by the photo in a picture of 24 px, dlib 97 % of them (`--calibrate` prints the figures).
 """
 
 import dataclasses

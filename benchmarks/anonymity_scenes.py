@@ -254,11 +254,6 @@ class Case:
     truths: Sequence[Sequence[Truth]]
     people: dict[str, Portrait]
 
-    @property
-    def is_photo(self) -> bool:
-        """Not a clip."""
-        return self.path.suffix == '.jpg'
-
 
 def write_case(scene: Scene, kind: str, stem: Path) -> Case:
     """Writes a scene, `stem` with a suffix: JPEG where it has one frame, H.264 else."""
