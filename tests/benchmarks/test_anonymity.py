@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -209,3 +210,18 @@ def test_the_judge_finds_everybody_who_is_left_and_nobody_who_is_not(judge, cast
         hidden[top:bottom, left:right] = 0
     verdict = judge.verdict(case, [picture], [hidden])
     assert (verdict.people, verdict.recognised) == (len(scene.truths(0)), {})
+    assert verdict.chance == 0
+
+
+@pytest.mark.usefixtures('cast')
+def test_a_copy_is_no_anonymous_one(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(
+        anonymity, 'anonymise', lambda target, output: shutil.copy(target, output) and 3
+    )
+    arguments = ['--kinds=blurred_photo,fast', '--cases=1', f'--keep={tmp_path}']
+    assert anonymity.main(arguments) == 0
+    values = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert values['by_kind'] == {'blurred_photo': [1, 1], 'fast': [1, 1]}
+    assert (values['recognisable'], values['statuses']) == (2, {'3': 2})
+    assert values['blurred_share'] == values['precision_loss'] == values['unjudged'] == 0
+    assert (tmp_path / 'fast_0.mp4').is_file()
