@@ -215,9 +215,11 @@ def test_the_judge_finds_everybody_who_is_left_and_nobody_who_is_not(judge, cast
 
 @pytest.mark.usefixtures('cast')
 def test_a_copy_is_no_anonymous_one(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(
-        anonymity, 'anonymise', lambda target, output: shutil.copy(target, output) and 3
-    )
+    def copy(target: Path, output: Path) -> int:
+        shutil.copy(target, output)
+        return 3
+
+    monkeypatch.setattr(anonymity, 'anonymise', copy)
     arguments = ['--kinds=blurred_photo,fast', '--cases=1', f'--keep={tmp_path}']
     assert anonymity.main(arguments) == 0
     values = json.loads(capsys.readouterr().out.splitlines()[-1])
