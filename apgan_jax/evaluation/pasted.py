@@ -8,11 +8,12 @@ from typing import Self
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.finding import FaceFinder
 from apgan_jax.face.tracking import FaceTracker
 from apgan_jax.inference.blend import Blend
 from apgan_jax.inference.casting import Largest, OneSource
 from apgan_jax.inference.frame_swapper import FrameSwapper
-from apgan_jax.inference.swap import find_faces, photo_landmarker, swap_picture, with_patches
+from apgan_jax.inference.swap import find_faces, swap_picture, with_patches
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
 from apgan_jax.video.reader import VideoReader
@@ -32,7 +33,7 @@ class PictureSwapper:
     def __init__(self, swapper: Swapper, blend: Blend) -> None:
         self._swapper, self._blend = swapper, blend
         with contextlib.ExitStack() as stack:
-            self._landmarker = stack.enter_context(photo_landmarker())
+            self._finder = stack.enter_context(FaceFinder())
             self._tracker = stack.enter_context(FaceTracker())
             self._stack = stack.pop_all()
 
@@ -52,7 +53,7 @@ class PictureSwapper:
         Returns:
           RGB uint8 (h, w, 3): the photo itself if no face is found in it.
         """
-        faces = find_faces(picture, self._landmarker)
+        faces = find_faces(picture, self._finder)
         swapped, _ = swap_picture(picture, faces, self._frame_swapper(identity))
         return swapped
 

@@ -176,6 +176,25 @@ def estimate_crop_from_frame(points: np.ndarray, spec: CropSpec) -> np.ndarray:
     return np.asarray(transform.params[:2])
 
 
+def upright_window(centre: complex, side: float, roll: float, size: int) -> np.ndarray:
+    """The map from a picture to a square window about a place, turned as a head is.
+
+    Args:
+      centre: x + iy, pixels.
+      side: of the window, pixels of the picture.
+      roll: by how many degrees the head is turned clockwise.
+      size: of the window, its own pixels.
+
+    Returns:
+      float64 (2, 3), for `warp_to_crop`.
+    """
+    scale, angle = size / side, np.radians(roll)
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.array([[cosine, sine], [-sine, cosine]])
+    shift = (size - 1) / 2 - linear @ (centre.real, centre.imag)
+    return np.column_stack([linear, shift])
+
+
 def invert(affine: np.ndarray) -> np.ndarray:
     """Inverts a 2x3 affine map."""
     return cv2.invertAffineTransform(np.asarray(affine, np.float64))

@@ -75,6 +75,23 @@ class Face:
         return five_points(self.landmarks)
 
     @functools.cached_property
+    def centre(self) -> complex:
+        """Middle of the landmarks' bounding box, x + iy, pixels."""
+        x, y = (self.landmarks.min(axis=0) + self.landmarks.max(axis=0)) / 2
+        return complex(x, y)
+
+    @functools.cached_property
+    def size(self) -> float:
+        """The larger of the bounding box's width and height, pixels; at least 1."""
+        return max(float(np.ptp(self.landmarks, axis=0).max()), 1.0)
+
+    @functools.cached_property
+    def roll(self) -> float:
+        """By how many degrees the line of the eyes is turned clockwise."""
+        x, y = self.five_points[1] - self.five_points[0]
+        return float(np.degrees(np.arctan2(y, x)))
+
+    @functools.cached_property
     def width(self) -> float:
         """Extent of the face mesh along x, pixels."""
         return float(np.ptp(self.landmarks[:468, 0]))

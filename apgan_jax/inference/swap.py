@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from apgan_jax.errors import UserError
-from apgan_jax.face import blending, landmarks
+from apgan_jax.face import blending
+from apgan_jax.face.finding import FaceFinder
 from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
 from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
 from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
@@ -267,8 +268,8 @@ class _Photo:
 def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport:
     with _marked(target, output, job, how) as marked:
         photo = read_image(target)
-        with photo_landmarker() as landmarker:
-            faces = find_faces(photo, landmarker)
+        with FaceFinder() as finder:
+            faces = find_faces(photo, finder)
         if not faces:
             raise UserError(f'--target {target}: no face found; give a photo with a clear face')
         return SwapReport(_swap_faces(photo, faces, marked, job, how))
@@ -314,16 +315,9 @@ def with_patches(picture: np.ndarray, patches: Iterable[blending.Patch]) -> np.n
     return changed
 
 
-def photo_landmarker() -> landmarks.FaceLandmarker:
-    """What `find_faces` takes; a context manager."""
-    return landmarks.FaceLandmarker(max_faces=_MAX_FACES, expressions=False)
-
-
-def find_faces(photo: np.ndarray, landmarker: landmarks.FaceLandmarker) -> list[TrackedFace]:
+def find_faces(photo: np.ndarray, finder: FaceFinder) -> list[TrackedFace]:
     """The faces of one photo, from the left."""
-    found = landmarker.detect(photo)
-    found.sort(key=lambda face: float(face.landmarks[:, 0].mean()))
-    return [TrackedFace(person, face.landmarks) for person, face in enumerate(found)]
+    return [TrackedFace(person, face.landmarks) for person, face in enumerate(finder.detect(photo))]
 
 
 def _swap_folder(
@@ -334,10 +328,10 @@ def _swap_folder(
     paths = images_in(folder)
     names = _output_names(paths)
     output.mkdir()
-    with photo_landmarker() as landmarker:
+    with FaceFinder() as finder:
         for path in paths:
             photo = read_image(path)
-            faces = find_faces(photo, landmarker)
+            faces = find_faces(photo, finder)
             if faces:
                 with _marked(path, output / names[path], job, how) as marked:
                     counts.add(_swap_faces(photo, faces, marked, job, how))

@@ -1,0 +1,158 @@
+"""Every face of one picture: however many, small or close, cut by the border, or rolled.
+
+MediaPipe's landmarker sees upright faces between a tenth and three quarters of a picture's width.
+So YuNet says where faces are, in the whole picture and in tiles of it, and whoever the landmarker
+missed is shown to it alone: upright, in a window that may reach beyond the picture.
+"""
+
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import numpy as np
+
+from apgan_jax.face import alignment
+from apgan_jax.face.detection import SmallFaceDetector
+from apgan_jax.face.landmarks import Closing, Face, FaceLandmarker
+
+# MediaPipe finds a face in a window of this many times its size, were it 16 px wide.
+_WINDOW = 2.5
+_LEAST_SIDE = 24.0
+# Larger windows are reduced: MediaPipe's own input has 256 pixels for a face.
+_MOST_PIXELS = 640
+# Of a face's size, how far from where it was said to be a face may lie, and how far apart two are.
+_NEAR, _DISTINCT = 0.75, 0.4
+# Faces that the landmarker looks for at once; there is no limit to those that are found one by one.
+_AT_ONCE = 8
+# Degrees from which on a face is turned upright before it is read, and from which on two readings
+# of its turn are different ones.
+_ROLLED, _OTHERWISE = 30.0, 60.0
+
+
+class FoundFaces(NamedTuple):
+    """What a picture shows.
+
+    Attributes:
+      faces: with landmarks, from the left.
+      unread: places, float32 (n, 4), of those whose landmarks nobody can tell.
+    """
+
+    faces: list[Face]
+    unread: np.ndarray
+
+
+class FaceReader(Closing):
+    """Reads the landmarks of a face whose place is known; a context manager.
+
+    Args:
+      expressions: as of `FaceLandmarker`.
+
+    Raises:
+      UserError: as `FaceLandmarker`.
+    """
+
+    def __init__(self, *, expressions: bool = False) -> None:
+        # Two, for a window may show a part of a neighbour.
+        self._landmarker = FaceLandmarker(max_faces=2, expressions=expressions)
+
+    def close(self) -> None:
+        """Frees MediaPipe's graph."""
+        self._landmarker.close()
+
+    def read(
+        self, picture: np.ndarray, centre: complex, size: float, roll: float = 0.0
+    ) -> Face | None:
+        """The face about a place; None where there is none.
+
+        Args:
+          picture: RGB uint8 (h, w, 3).
+          centre: of the face, x + iy, pixels.
+          size: the larger of its width and height, pixels.
+          roll: by how many degrees it is turned clockwise; roughly will do.
+        """
+        side = max(_WINDOW * size, _LEAST_SIDE)
+        pixels = min(round(side), _MOST_PIXELS)
+        roll = roll if abs(roll) > _ROLLED else 0.0
+        window_from_picture = alignment.upright_window(centre, side, roll, pixels)
+        window = alignment.warp_to_crop(picture, window_from_picture, pixels)
+        picture_from_window = alignment.invert(window_from_picture)
+        faces = [
+            _moved(face, picture_from_window, roll) for face in self._landmarker.detect(window)
+        ]
+        found = min(faces, key=lambda face: abs(face.centre - centre), default=None)
+        if found is None or abs(found.centre - centre) > _NEAR * size:
+            return None
+        return found
+
+
+class FaceFinder(Closing):
+    """Finds all faces of pictures that have nothing to do with each other; a context manager.
+
+    Args:
+      expressions: as of `FaceLandmarker`.
+
+    Raises:
+      UserError: a model file is missing, or a system library that MediaPipe needs.
+    """
+
+    def __init__(self, *, expressions: bool = False) -> None:
+        self._resources = ExitStack()
+        self._whole = self._resources.enter_context(
+            FaceLandmarker(max_faces=_AT_ONCE, expressions=expressions)
+        )
+        self._reader = self._resources.enter_context(FaceReader(expressions=expressions))
+        self._detector = SmallFaceDetector()
+
+    def close(self) -> None:
+        """Frees MediaPipe's graphs."""
+        self._resources.close()
+
+    def detect(self, picture: np.ndarray) -> list[Face]:
+        """The faces of an RGB uint8 picture (h, w, 3) that have landmarks, from the left."""
+        return self.find(picture).faces
+
+    def find(self, picture: np.ndarray) -> FoundFaces:
+        """All faces of an RGB uint8 picture (h, w, 3)."""
+        faces = [self._turned_right(picture, face) for face in self._whole.detect(picture)]
+        unread = []
+        for place in self._detector.detect_everywhere(picture):
+            centre, size = centre_of(place), float(place[2:].max())
+            if any(is_same_face(centre, size, face.centre, face.size) for face in faces):
+                continue
+            roll = self._detector.roll_about(picture, centre, size)
+            read = self._reader.read(picture, centre, size, roll or 0.0)
+            if read is None:
+                unread.append(place)
+            else:
+                faces.append(read)
+        faces.sort(key=lambda face: face.centre.real)
+        return FoundFaces(faces, np.array(unread, np.float32).reshape(-1, 4))
+
+    def _turned_right(self, picture: np.ndarray, face: Face) -> Face:
+        """The face, read again where the landmarker saw an upright one on a head that is not."""
+        roll = self._detector.roll_about(picture, face.centre, face.size)
+        if roll is None or abs((roll - face.roll + 180) % 360 - 180) < _OTHERWISE:
+            return face
+        return self._reader.read(picture, face.centre, face.size, roll) or face
+
+
+def centre_of(place: np.ndarray) -> complex:
+    """The middle x + iy of a place (left, top, width, height)."""
+    return complex(place[0] + place[2] / 2, place[1] + place[3] / 2)
+
+
+def is_same_face(centre: complex, size: float, other: complex, other_size: float) -> bool:
+    """Whether two places are of one face, by their centres, x + iy, and sizes, pixels."""
+    return abs(centre - other) < _DISTINCT * max(size, other_size)
+
+
+def _moved(face: Face, picture_from_window: np.ndarray, roll: float) -> Face:
+    """A window's face, in the picture."""
+    angle = np.radians(roll)
+    # About the camera's axis, which points at it; its y points up.
+    turn = np.eye(4, dtype=np.float32)
+    turn[:2, :2] = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+    return Face(
+        alignment.transform_points(picture_from_window, face.landmarks),
+        turn @ face.pose_matrix,
+        face.blendshapes,
+    )
