@@ -13,7 +13,7 @@ from apgan_jax.face.tracking import FaceTracker
 from apgan_jax.inference.blend import Blend
 from apgan_jax.inference.casting import Largest, OneSource
 from apgan_jax.inference.frame_swapper import FrameSwapper
-from apgan_jax.inference.swap import find_faces, swap_picture, with_patches
+from apgan_jax.inference.swap import swap_picture, with_patches
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
 from apgan_jax.video.reader import VideoReader
@@ -53,8 +53,8 @@ class PictureSwapper:
         Returns:
           RGB uint8 (h, w, 3): the photo itself if no face is found in it.
         """
-        faces = find_faces(picture, self._finder)
-        swapped, _ = swap_picture(picture, faces, self._frame_swapper(identity))
+        found = self._finder.find(picture)
+        swapped, _ = swap_picture(picture, found, self._frame_swapper(identity))
         return swapped
 
     def frame(

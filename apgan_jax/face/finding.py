@@ -5,6 +5,7 @@ So YuNet says where faces are, in the whole picture and in tiles of it, and whoe
 missed is shown to it alone: upright, in a window that may reach beyond the picture.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -116,11 +117,12 @@ class FaceFinder(Closing):
         unread = []
         for place in self._detector.detect_everywhere(picture):
             centre, size = centre_of(place), float(place[2:].max())
-            if any(is_same_face(centre, size, face.centre, face.size) for face in faces):
+            if _is_known(centre, size, faces):
                 continue
             roll = self._detector.roll_about(picture, centre, size)
             read = self._reader.read(picture, centre, size, roll or 0.0)
-            if read is None:
+            # Beside a face that nobody can read, its neighbour is read again.
+            if read is None or _is_known(read.centre, read.size, faces):
                 unread.append(place)
             else:
                 faces.append(read)
@@ -143,6 +145,10 @@ def centre_of(place: np.ndarray) -> complex:
 def is_same_face(centre: complex, size: float, other: complex, other_size: float) -> bool:
     """Whether two places are of one face, by their centres, x + iy, and sizes, pixels."""
     return abs(centre - other) < _DISTINCT * max(size, other_size)
+
+
+def _is_known(centre: complex, size: float, faces: Sequence[Face]) -> bool:
+    return any(is_same_face(centre, size, face.centre, face.size) for face in faces)
 
 
 def _moved(face: Face, picture_from_window: np.ndarray, roll: float) -> Face:

@@ -214,10 +214,7 @@ class FrameSwapper:
             try:
                 cut = align_face(done.frame.rgb, face.landmarks, self._crop_spec)
             except ValueError:  # Points that coincide.
-                if self._check is None:
-                    done.counts.left += 1
-                else:
-                    self._blur(done, face)
+                self.give_up(done, face.box)
                 continue
             aligned.append((face, cut))
         return aligned
@@ -278,7 +275,7 @@ class FrameSwapper:
     def _add_patch(self, done: Swapped, face: _Face, patch: blending.Patch) -> None:
         picture = done.frame.rgb
         if self._check and self._check(picture, face.role.face, face.aligned.crop, patch):
-            self._blur(done, face.role.face)
+            self._blur(done, face.role.face.box)
             return
         done.patches.append(patch)
         done.counts.swapped += 1
@@ -307,6 +304,18 @@ class FrameSwapper:
             patch = dataclasses.replace(patch, covered=crop, detail=detail)
         return patch
 
-    def _blur(self, done: Swapped, face: TrackedFace) -> None:
-        done.patches.append(blurred_patch(done.frame.rgb, face.box))
+    def give_up(self, done: Swapped, box: tuple[float, float, float, float]) -> None:
+        """Blurs a face that cannot be swapped, if likeness is checked; else it stays as it is.
+
+        Args:
+          done: the frame, whose patches and counts are changed.
+          box: (left, top, right, bottom) of the face, pixels.
+        """
+        if self._check is None:
+            done.counts.left += 1
+        else:
+            self._blur(done, box)
+
+    def _blur(self, done: Swapped, box: tuple[float, float, float, float]) -> None:
+        done.patches.append(blurred_patch(done.frame.rgb, box))
         done.counts.blurred += 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.face import blending
-from apgan_jax.face.finding import FaceFinder
+from apgan_jax.face.finding import FaceFinder, FoundFaces
 from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
 from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
 from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
@@ -269,41 +269,49 @@ def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport
     with _marked(target, output, job, how) as marked:
         photo = read_image(target)
         with FaceFinder() as finder:
-            faces = find_faces(photo, finder)
-        if not faces:
+            found = finder.find(photo)
+        if not _changes_something(found, job):
             raise UserError(f'--target {target}: no face found; give a photo with a clear face')
-        return SwapReport(_swap_faces(photo, faces, marked, job, how))
+        return SwapReport(_swap_faces(photo, found, marked, job, how))
+
+
+def _changes_something(found: FoundFaces, job: Job) -> bool:
+    """Whether a photo will show less of its people: unread faces can be hidden, not swapped."""
+    return bool(found.faces) or (job.kind == 'anonymised' and len(found.unread) > 0)
 
 
 def _swap_faces(
     photo: np.ndarray,
-    faces: list[TrackedFace],
+    found: FoundFaces,
     marked: tuple[Path, manifest.Edit],
     job: Job,
     how: Output,
 ) -> FaceCounts:
     """Writes a photo with its faces swapped."""
     unsigned, edit = marked
-    picture, counts = swap_picture(photo, faces, job.begin())
+    picture, counts = swap_picture(photo, found, job.begin())
     write_image(unsigned, with_patches(picture, _label(how.label, photo.shape)))
     edit.faces_swapped, edit.faces_blurred = counts.swapped, counts.blurred
     return counts
 
 
 def swap_picture(
-    picture: np.ndarray, faces: list[TrackedFace], frame_swapper: FrameSwapper
+    picture: np.ndarray, found: FoundFaces, frame_swapper: FrameSwapper
 ) -> tuple[np.ndarray, FaceCounts]:
     """A photo with its faces swapped.
 
     Args:
       picture: RGB uint8 (h, w, 3), not changed.
-      faces: of it, see `find_faces`.
+      found: its faces.
       frame_swapper: that knows nobody yet.
 
     Returns:
       RGB uint8 (h, w, 3), and what became of the faces.
     """
+    faces = [TrackedFace(person, face.landmarks) for person, face in enumerate(found.faces)]
     (done,) = frame_swapper.run([(_Photo(picture), faces)])
+    for left, top, width, height in found.unread:
+        frame_swapper.give_up(done, (left, top, left + width, top + height))
     return with_patches(picture, done.patches), done.counts
 
 
@@ -313,11 +321,6 @@ def with_patches(picture: np.ndarray, patches: Iterable[blending.Patch]) -> np.n
     for patch in patches:
         blending.paste(changed, patch)
     return changed
-
-
-def find_faces(photo: np.ndarray, finder: FaceFinder) -> list[TrackedFace]:
-    """The faces of one photo, from the left."""
-    return [TrackedFace(person, face.landmarks) for person, face in enumerate(finder.detect(photo))]
 
 
 def _swap_folder(
@@ -331,10 +334,10 @@ def _swap_folder(
     with FaceFinder() as finder:
         for path in paths:
             photo = read_image(path)
-            faces = find_faces(photo, finder)
-            if faces:
+            found = finder.find(photo)
+            if _changes_something(found, job):
                 with _marked(path, output / names[path], job, how) as marked:
-                    counts.add(_swap_faces(photo, faces, marked, job, how))
+                    counts.add(_swap_faces(photo, found, marked, job, how))
             else:
                 shutil.copyfile(path, output / path.name)
                 counts.add(FaceCounts(frames=1, without_face=1))

@@ -13,7 +13,7 @@ from apgan_jax.data.records import FaceRecord, RecordDataset
 from apgan_jax.face import blending
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.face.tracking import TrackedFace
+from apgan_jax.face.finding import FoundFaces
 from apgan_jax.files.image_files import read_image
 from apgan_jax.inference.blend import Blend
 from apgan_jax.inference.casting import Largest, OneSource
@@ -161,10 +161,10 @@ def task(photos, swapper):
 
 
 def test_a_photo_is_swapped_as_the_product_does_it_but_for_the_detail(task, records, swapper):
-    faces = [TrackedFace(0, task.face.landmarks)]
+    found = FoundFaces([task.face], np.zeros((0, 4), np.float32))
     casting = OneSource(task.identity, Largest())
     product = FrameSwapper(swapper, casting, batch_size=8, blend=Blend(detail=False))
-    expected, _ = swap_picture(read_image(task.photo.path), faces, product)
+    expected, _ = swap_picture(read_image(task.photo.path), found, product)
     (swapped,) = reverse.swap_tasks(swapper, [task])
     np.testing.assert_array_equal(swapped, expected)
     # The record, made in a batch with others, is the same but for rounding and JPEG.

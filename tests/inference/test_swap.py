@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from apgan_jax import cli
-from apgan_jax.files.image_files import read_image
+from apgan_jax.face.finding import FaceFinder, FoundFaces
+from apgan_jax.files.image_files import read_image, write_image
 from apgan_jax.identity_file import SHIPPED_IDENTITY
 from apgan_jax.provenance import manifest
 from support.faces import blank, brighter, head, portrait, write_photos
@@ -139,6 +140,41 @@ def test_anonymised_people_are_swapped_or_blurred(tiny_bundle_file, tmp_path, ca
         assert is_changed(before, after, (WIDTH - 330 - 25 * number, 520))
         # The label in the lower left corner.
         assert is_changed(before, after, (60, 690), half=10)
+
+
+@pytest.mark.parametrize('command', ['swap', 'anonymise'])
+def test_a_photo_of_a_group(tiny_bundle_file, tmp_path, command):
+    """More people than are looked for at once, one of them upside down."""
+    places = [(x, y) for x in range(110, 1280, 210) for y in (160, 520)]
+    photo = empty()
+    for place in places:
+        photo = add_face(photo, place, 80, roll=180 if place == (320, 520) else 0)
+    write_image(tmp_path / 'group.png', photo)
+    output = tmp_path / 'out.png'
+    choice = ['--face', 'all'] if command == 'swap' else []
+    assert run(tiny_bundle_file, command, tmp_path / 'group.png', output, *choice) == 0
+    edit = manifest.verify(output).edit
+    assert edit.faces_swapped + edit.faces_blurred == len(places) == 12
+    for place in places:
+        assert is_changed(photo, read_image(output), place, half=15)
+
+
+def test_who_cannot_be_read_is_hidden_where_people_are_anonymised(
+    tiny_bundle_file, tmp_path, capsys, monkeypatch
+):
+    """In place of a face that YuNet sees and whose landmarks nobody can tell."""
+    place = np.array([[600, 300, 80, 100]], np.float32)
+    monkeypatch.setattr(FaceFinder, 'find', lambda *arguments: FoundFaces([], place))
+    photo = add_face(empty(), (640, 350), 80)
+    write_image(tmp_path / 'photo.png', photo)
+    output = tmp_path / 'out.png'
+    assert run(tiny_bundle_file, 'swap', tmp_path / 'photo.png', output) == 1
+    assert 'no face found' in capsys.readouterr().err
+    assert not output.exists()
+    assert run(tiny_bundle_file, 'anonymise', tmp_path / 'photo.png', output) == 0
+    assert is_changed(photo, read_image(output), (640, 350))
+    edit = manifest.verify(output).edit
+    assert (edit.faces_swapped, edit.faces_blurred) == (0, 1)
 
 
 def test_a_part_of_a_clip(tiny_bundle_file, tmp_path):
