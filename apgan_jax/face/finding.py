@@ -20,8 +20,10 @@ _WINDOW = 2.5
 _LEAST_SIDE = 24.0
 # Larger windows are reduced: MediaPipe's own input has 256 pixels for a face.
 _MOST_PIXELS = 640
-# Of a face's size, how far from where it was said to be a face may lie, and how far apart two are.
-_NEAR, _DISTINCT = 0.75, 0.4
+# Of a face's size, how far from where it was said to be it may lie.
+_NEAR = 0.75
+# One face is not two: of its size, how far from another one's centre a face must be.
+DISTINCT = 0.4
 # Faces that the landmarker looks for at once; there is no limit to those that are found one by one.
 _AT_ONCE = 8
 # Degrees from which on a face is turned upright before it is read, and from which on two readings
@@ -144,7 +146,7 @@ def centre_of(place: np.ndarray) -> complex:
 
 def is_same_face(centre: complex, size: float, other: complex, other_size: float) -> bool:
     """Whether two places are of one face, by their centres, x + iy, and sizes, pixels."""
-    return abs(centre - other) < _DISTINCT * max(size, other_size)
+    return abs(centre - other) < DISTINCT * max(size, other_size)
 
 
 def _is_known(centre: complex, size: float, faces: Sequence[Face]) -> bool:

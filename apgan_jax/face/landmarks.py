@@ -77,13 +77,12 @@ class Face:
     @functools.cached_property
     def centre(self) -> complex:
         """Middle of the landmarks' bounding box, x + iy, pixels."""
-        x, y = (self.landmarks.min(axis=0) + self.landmarks.max(axis=0)) / 2
-        return complex(x, y)
+        return centre_and_size(self.landmarks)[0]
 
     @functools.cached_property
     def size(self) -> float:
         """The larger of the bounding box's width and height, pixels; at least 1."""
-        return max(float(np.ptp(self.landmarks, axis=0).max()), 1.0)
+        return centre_and_size(self.landmarks)[1]
 
     @functools.cached_property
     def roll(self) -> float:
@@ -100,6 +99,16 @@ class Face:
     def area(self) -> float:
         """Area of the face mesh's bounding box, square pixels."""
         return float(np.prod(np.ptp(self.landmarks[:468], axis=0)))
+
+
+def centre_and_size(landmarks: np.ndarray) -> tuple[complex, float]:
+    """Centre x + iy and size of the bounding box of landmarks (n, 2), pixels.
+
+    The size is the larger of width and height, and at least 1.
+    """
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    x, y = (low + high) / 2
+    return complex(x, y), max(float((high - low).max()), 1.0)
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:

@@ -21,7 +21,8 @@ from scipy.optimize import linear_sum_assignment
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.detection import FaceDetector, SmallFaceDetector
-from apgan_jax.face.landmarks import Closing, FaceLandmarker
+from apgan_jax.face.finding import DISTINCT, centre_of, is_same_face
+from apgan_jax.face.landmarks import Closing, FaceLandmarker, centre_and_size
 from apgan_jax.face.people import People
 from apgan_jax.face.smoothing import FaceSmoother
 
@@ -40,8 +41,6 @@ _CROP = 2.5
 _CROPS_ONLY = 3
 # Faces nearer to each other than this, in sizes of a face, may be taken for one another.
 _CLOSE = 1.3
-# One face is not two: of its size, how far from another one's centre a face must be.
-_DISTINCT = 0.4
 
 
 class TimedPicture(Protocol):
@@ -318,7 +317,7 @@ class FaceTracker(Closing):
             self._search(held)
         for track in self._tracks:
             if track.last == now.number:
-                self._people[track.person].seen(*_place(track.landmarks), now.frame.time)
+                self._people[track.person].seen(*centre_and_size(track.landmarks), now.frame.time)
         self._check_encounters(now)
 
     def _end(self, tracks: Sequence[_Track]) -> None:
@@ -340,7 +339,7 @@ class FaceTracker(Closing):
         for track in self._tracks:
             if track.last < now.number:
                 centre = self._people[track.person].expected(now.frame.time)
-                size = _place(track.landmarks)[1]
+                size = centre_and_size(track.landmarks)[1]
                 found = self._landmarks_about(now.frame.rgb, centre, size)
                 if found is not None and not self._is_taken(found, now.number):
                     track.crops += 1
@@ -352,10 +351,10 @@ class FaceTracker(Closing):
         """Pairs tracks with faces, so that the distances, in sizes of the face, are least."""
         costs = np.full((len(self._tracks), len(faces)), 1e3)
         for row, track in enumerate(self._tracks):
-            _, size = _place(track.landmarks)
+            _, size = centre_and_size(track.landmarks)
             expected = self._people[track.person].expected(time)
             for column, landmarks in enumerate(faces):
-                centre, found_size = _place(landmarks)
+                centre, found_size = centre_and_size(landmarks)
                 cost = abs(centre - expected) / size + abs(np.log(found_size / size))
                 costs[row, column] = cost if cost < 1 else 1e3
         for row, column in zip(*linear_sum_assignment(costs), strict=True):
@@ -384,8 +383,8 @@ class FaceTracker(Closing):
             return None
         faces = self._crop_landmarker.detect(rgb[top:bottom, left:right])
         found = [face.landmarks + np.array([left, top], np.float32) for face in faces]
-        nearest = min(found, key=lambda face: abs(_place(face)[0] - centre), default=None)
-        if nearest is None or abs(_place(nearest)[0] - centre) > 0.75 * size:
+        nearest = min(found, key=lambda face: abs(centre_and_size(face)[0] - centre), default=None)
+        if nearest is None or abs(centre_and_size(nearest)[0] - centre) > 0.75 * size:
             return None
         return nearest
 
@@ -403,8 +402,8 @@ class FaceTracker(Closing):
         seen = [track for track in self._tracks if track.last == now.number]
         places = self._detector.detect(now.frame.rgb)
         for track in seen:
-            centre, size = _place(track.landmarks)
-            if any(abs(_centre(place) - centre) < _DISTINCT * size for place in places):
+            centre, size = centre_and_size(track.landmarks)
+            if any(abs(centre_of(place) - centre) < DISTINCT * size for place in places):
                 track.crops = 0
         self._take_up(places, held, needs_crop=False)
         if self._small_faces is not None and self._is_small_search_due(now):
@@ -424,12 +423,12 @@ class FaceTracker(Closing):
         for place in places:
             size = float(place[2:].max())
             taken = any(
-                abs(_centre(place) - _place(track.landmarks)[0]) < _DISTINCT * size
+                abs(centre_of(place) - centre_and_size(track.landmarks)[0]) < DISTINCT * size
                 for track in self._tracks
             )
             if taken or len(self._tracks) >= self._max_faces:
                 continue
-            landmarks = self._landmarks_about(now.frame.rgb, _centre(place), size)
+            landmarks = self._landmarks_about(now.frame.rgb, centre_of(place), size)
             if landmarks is not None and not self._is_taken(landmarks, now.number):
                 track = _Track(now.number, landmarks, needs_crop=needs_crop)
                 self._recognise(track, now)
@@ -441,7 +440,7 @@ class FaceTracker(Closing):
         later = held[-1]
         for earlier in reversed(list(held)[:-1]):
             known = track.observations[later.number].landmarks
-            landmarks = self._landmarks_about(earlier.frame.rgb, *_place(known))
+            landmarks = self._landmarks_about(earlier.frame.rgb, *centre_and_size(known))
             if later.opens_scene or landmarks is None or self._is_taken(landmarks, earlier.number):
                 return
             track.observations[earlier.number] = _Observation(landmarks)
@@ -450,7 +449,7 @@ class FaceTracker(Closing):
     def _recognise(self, track: _Track, now: _Held[F]) -> None:
         """Finds out whose face a new track has."""
         vector = self._vector(track, now)
-        place = (*_place(track.landmarks), now.frame.time)
+        place = (*centre_and_size(track.landmarks), now.frame.time)
         visible = [other.person for other in self._tracks]
         person = self._people.recognise(vector, *place, besides=visible)
         track.person = self._people.add() if person is None else person
@@ -474,7 +473,7 @@ class FaceTracker(Closing):
     def _check_person(self, track: _Track, now: _Held[F]) -> None:
         vector = self._vector(track, now)
         candidates, track.met = track.met | {track.person}, set()
-        place = (*_place(track.landmarks), now.frame.time)
+        place = (*centre_and_size(track.landmarks), now.frame.time)
         person = self._people.recognise(vector, *place, among=candidates)
         if person is None:
             return
@@ -509,24 +508,15 @@ def _mean_difference(first: np.ndarray, second: np.ndarray) -> float:
     return float(cv2.absdiff(first, second).mean())
 
 
-def _place(landmarks: np.ndarray) -> tuple[complex, float]:
-    """Centre (x + iy) and size of a face, pixels."""
-    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-    x, y = (low + high) / 2
-    return complex(x, y), max(float((high - low).max()), 1.0)
-
-
-def _centre(place: np.ndarray) -> complex:
-    return complex(place[0] + place[2] / 2, place[1] + place[3] / 2)
-
-
 def _is_same_face(first: np.ndarray, second: np.ndarray) -> bool:
-    (centre, size), (other, other_size) = _place(first), _place(second)
-    return abs(centre - other) < _DISTINCT * max(size, other_size)
+    return is_same_face(*centre_and_size(first), *centre_and_size(second))
 
 
 def _are_close(track: _Track, other: _Track) -> bool:
     if track is other:
         return False
-    (centre, size), (other_centre, other_size) = _place(track.landmarks), _place(other.landmarks)
+    (centre, size), (other_centre, other_size) = (
+        centre_and_size(track.landmarks),
+        centre_and_size(other.landmarks),
+    )
     return abs(centre - other_centre) < _CLOSE * (size + other_size) / 2

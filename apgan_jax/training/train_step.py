@@ -170,9 +170,11 @@ def create_train_state(model: TrainingModel, rng: jax.Array) -> TrainState:
     generator_rng, discriminator_rng, *spectral_rngs = jax.random.split(rng, 4)
     size = model.generator.size
     picture = jnp.zeros((1, size, size, 3))
-    identity = _empty_embedding(model.identity_encoder)
+    encoder = model.identity_encoder
+    face = jax.ShapeDtypeStruct((1, ARCFACE_SIZE, ARCFACE_SIZE, 3), jnp.float32)
+    identity = _zeros_like_those_of(encoder.embed, encoder.params, face)
     generator = model.generator.init(generator_rng, picture, picture, identity)['params']
-    maps = face_maps(model, model.identity_encoder.params, picture)
+    maps = _zeros_like_those_of(functools.partial(face_maps, model), encoder.params, picture)
     discriminator = model.discriminator.init(discriminator_rng, picture, picture, maps)['params']
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -187,10 +189,9 @@ def create_train_state(model: TrainingModel, rng: jax.Array) -> TrainState:
     )
 
 
-def _empty_embedding(encoder: IdentityEncoder) -> IdentityEmbedding:
-    """Zeros in the shapes that the encoder gives for one picture."""
-    face = jax.ShapeDtypeStruct((1, ARCFACE_SIZE, ARCFACE_SIZE, 3), jnp.float32)
-    shapes = jax.eval_shape(encoder.embed, encoder.params, face)
+def _zeros_like_those_of(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Zeros in the shapes of what a function returns, which is not computed."""
+    shapes = jax.eval_shape(function, *arguments)
     return jax.tree.map(lambda array: jnp.zeros(array.shape, array.dtype), shapes)
 
 
