@@ -23,6 +23,10 @@ def get_config() -> ConfigDict:
     # 'float32' or 'bfloat16', of the two networks' layers; parameters, gradients, statistics and
     # losses are float32 always.
     config.dtype = 'float32'
+    # 'float32' or 'bfloat16', of the products in the two networks' convolutions while they train on
+    # one CPU device that has AVX512_BF16; sums and all else stay float32. Elsewhere 'bfloat16'
+    # changes nothing, and CPUs say so.
+    config.cpu_products = 'float32'
 
     # The U-Net of paper III-A, fig. 2.
     config.generator = ConfigDict()

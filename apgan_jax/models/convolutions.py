@@ -4,8 +4,15 @@ Images are NHWC; every kernel is laid out as `jax.lax.conv_general_dilated` take
 a pointwise one, which is a matrix (in, out). On GPU and TPU the vendor's convolution runs. XLA's
 CPU backend is slow at depthwise and at small convolutions, so there they become slices and
 products, or calls of `models.native` where that is available. `jax.lax.platform_dependent` chooses
-when the program is lowered: it costs no run time. A program for `jax.export` is traced with
-APGAN_NATIVE=0 in the environment, since foreign functions do not travel with it.
+when the program is lowered: it costs no run time.
+
+Traced under `jax.default_matmul_precision('bfloat16')`, which means to a TPU what it does anyway,
+convolutions of float32 arrays round the factors of their products to bfloat16 on a CPU that has an
+instruction for it (AVX512_BF16), and sum in float32; other CPUs multiply float32. Gradients do as
+the convolution did, depthwise and pointwise convolutions never.
+
+A program for `jax.export` is traced with APGAN_NATIVE=0 in the environment, since foreign functions
+do not travel with it.
 """
 
 import operator
@@ -137,7 +144,9 @@ def _cpu_form(
 ) -> Callable[..., jax.Array] | None:
     """What a CPU does instead of XLA's own convolution, if anything."""
     if native.available() and x.dtype == jnp.float32:
-        return partial(native_conv, strides=strides, padding=padding)
+        wanted = jax.config.jax_default_matmul_precision == 'bfloat16'  # type: ignore[attr-defined]
+        rounded = wanted and native.multiplies_bfloat16()
+        return partial(native_conv, strides=strides, padding=padding, rounded=rounded)
     small = -(-max(x.shape[1:3]) // strides) <= _ROW_PRODUCTS_UP_TO
     if small and kernel.shape[:2] == (3, 3) and padding == (1, 1):
         return partial(_row_products, strides=strides)
@@ -158,26 +167,31 @@ def _conv(
 
 
 def native_conv(
-    x: jax.Array, kernel: jax.Array, *bias: jax.Array, strides: int, padding: tuple[int, int]
+    x: jax.Array,
+    kernel: jax.Array,
+    *bias: jax.Array,
+    strides: int,
+    padding: tuple[int, int],
+    rounded: bool = False,
 ) -> jax.Array:
     """`conv2d` of float32 arrays by `apgan_jax.models.native`, which must be available."""
-    return _native(x, kernel, bias[0] if bias else None, strides, padding)
+    return _native(x, kernel, bias[0] if bias else None, strides, padding, rounded)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _native(x, kernel, bias, strides, padding) -> jax.Array:
-    return native.convolve(x, kernel, bias, strides, padding)
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _native(x, kernel, bias, strides, padding, rounded) -> jax.Array:
+    return native.convolve(x, kernel, bias, strides, padding, rounded)
 
 
-def _native_forward(x, kernel, bias, strides, padding):
-    return _native(x, kernel, bias, strides, padding), (x, kernel, bias)
+def _native_forward(x, kernel, bias, strides, padding, rounded):
+    return _native(x, kernel, bias, strides, padding, rounded), (x, kernel, bias)
 
 
-def _native_backward(strides, padding, residuals, gradient):
+def _native_backward(strides, padding, rounded, residuals, gradient):
     x, kernel, bias = residuals
     return (
-        native.input_gradient(gradient, kernel, x.shape[1:3], strides, padding),
-        native.kernel_gradient(x, gradient, kernel.shape[:2], strides, padding),
+        native.input_gradient(gradient, kernel, x.shape[1:3], strides, padding, rounded),
+        native.kernel_gradient(x, gradient, kernel.shape[:2], strides, padding, rounded),
         None if bias is None else gradient.sum((0, 1, 2)),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -19,6 +20,7 @@ from apgan_jax.data.pipeline import PairOptions, open_dataset
 from apgan_jax.data.records import RecordDataset
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import HEAD_V1, CropSpec
+from apgan_jax.models import native
 from apgan_jax.models.discriminator import MultiScaleDiscriminator
 from apgan_jax.models.generator import Generator
 from apgan_jax.models.identity import IdentityEncoder, load_identity_encoder
@@ -128,6 +130,17 @@ def resolution_warnings(config: ConfigDict) -> list[str]:
     return lines
 
 
+def product_warnings(config: ConfigDict) -> list[str]:
+    """What is said where convolutions cannot multiply as `config.cpu_products` asks for."""
+    wanted = config.cpu_products == 'bfloat16' and jax.default_backend() == 'cpu'
+    if not wanted or (config.dtype == 'float32' and native.multiplies_bfloat16()):
+        return []
+    return [
+        "config.cpu_products='bfloat16' changes nothing here: it needs one CPU device with "
+        "AVX512_BF16, a C++ compiler and config.dtype='float32'"
+    ]
+
+
 def build_model(config: ConfigDict) -> TrainingModel:
     """The networks, losses and optimizers of a config.
 
@@ -139,6 +152,10 @@ def build_model(config: ConfigDict) -> TrainingModel:
         raise UserError(
             f'config.loss.adversarial_kind={loss.adversarial_kind!r}: must be one of '
             f'{", ".join(ADVERSARIAL_KINDS)}'
+        )
+    if config.cpu_products not in _DTYPES:
+        raise UserError(
+            f'config.cpu_products={config.cpu_products!r}: must be one of {", ".join(_DTYPES)}'
         )
     optimizer = config.optimizer
     return TrainingModel(
@@ -173,6 +190,7 @@ def build_model(config: ConfigDict) -> TrainingModel:
         eyes_and_lips_weight=loss.eyes_and_lips_weight,
         most_shift=_most_shift(config),
         arcface_window=crop_spec(config).arcface_window,
+        bfloat16_products=config.cpu_products == 'bfloat16',
     )
 
 

@@ -277,7 +277,11 @@ def _warn(config: ConfigDict, dataset: RecordDataset) -> None:
     """Says what of the data or the config does not do what it seems to."""
     if jax.process_index() == 0:
         pairing = pairing_warnings(dataset, config.batch_size)
-        for line in (*experiment.resolution_warnings(config), *pairing):
+        of_config = (
+            *experiment.resolution_warnings(config),
+            *experiment.product_warnings(config),
+        )
+        for line in (*of_config, *pairing):
             print(f'WARNING {line}', file=sys.stderr, flush=True)
 
 

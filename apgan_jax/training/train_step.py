@@ -1,5 +1,6 @@
 """One step of both networks: a pure function of state and batch."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -75,6 +76,8 @@ class TrainingModel:
       eyes_and_lips_weight: what their landmarks count in the landmark loss, others 1.
       most_shift: pixels of a batch's `offsets`, each way.
       arcface_window: of the crops, which the identity encoder sees.
+      bfloat16_products: whether convolutions of the two networks multiply bfloat16 on a CPU that
+        can, see `models.convolutions`.
     """
 
     generator: Generator
@@ -94,6 +97,7 @@ class TrainingModel:
     eyes_and_lips_weight: float = 1.0
     most_shift: int = 0
     arcface_window: Window = HEAD_V1_WINDOW
+    bfloat16_products: bool = False
 
 
 class Swap(NamedTuple):
@@ -384,7 +388,8 @@ def judge_pictures(
 
     def discriminate(image: jax.Array) -> Any:
         maps = face_maps(model, encoder_params, image)
-        return model.discriminator.apply({'params': params}, image, inputs.boundary_map, maps)
+        with _products(model):
+            return model.discriminator.apply({'params': params}, image, inputs.boundary_map, maps)
 
     return Judgement(discriminate(inputs.truth), discriminate(swapped))
 
@@ -402,7 +407,8 @@ def swap_batch(
     """
 
     def swap(target: jax.Array, boundary_map: jax.Array, identity: IdentityEmbedding) -> Painting:
-        painting = paint(model.generator, params, target, boundary_map, identity)
+        with _products(model):
+            painting = paint(model.generator, params, target, boundary_map, identity)
         if not model.generator.mask:
             return painting
         return painting._replace(picture=compose(painting, target))
@@ -413,6 +419,13 @@ def swap_batch(
     target, boundary_map, _ = _moved(model, inputs.target, inputs)
     few = jax.tree.map(lambda value: value[: len(target)], identity)
     return Swap(picture, mask, swap(target, boundary_map, few).picture)
+
+
+def _products(model: TrainingModel) -> contextlib.AbstractContextManager[None]:
+    """In which networks are applied; their gradients are of what was applied."""
+    if model.bfloat16_products:
+        return jax.default_matmul_precision('bfloat16')
+    return contextlib.nullcontext()
 
 
 def _moved(

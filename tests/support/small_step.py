@@ -24,7 +24,9 @@ from support.faces import random_state
 from support.processes import environment
 
 
-def small_model(*, accumulation_steps: int = 1, dtype: Any = None) -> TrainingModel:
+def small_model(
+    *, accumulation_steps: int = 1, dtype: Any = None, bfloat16_products: bool = False
+) -> TrainingModel:
     """Trained by SGD: Adam amplifies the rounding of near-zero gradients."""
     return TrainingModel(
         generator=Generator(
@@ -43,6 +45,7 @@ def small_model(*, accumulation_steps: int = 1, dtype: Any = None) -> TrainingMo
         discriminator_tx=optax.sgd(1e-4),
         weights=LossWeights(),
         accumulation_steps=accumulation_steps,
+        bfloat16_products=bfloat16_products,
     )
 
 

@@ -78,6 +78,8 @@ def test_where_it_runs_and_how_it_reports_may_change(saved, name, value):
 def test_a_new_course_is_reported(saved):
     _, changes, _ = restore(saved, changed('loss.identity_weight', 12.5))
     assert changes == ['loss.identity_weight 10.0 -> 12.5']
+    _, changes, _ = restore(saved, changed('cpu_products', 'bfloat16'))
+    assert changes == ['cpu_products float32 -> bfloat16']
     # More steps move the decay, and with it the rate.
     config = changed('num_steps', 5_000, **{'optimizer.decay_steps': 100})
     _, changes, _ = restore(saved, config)

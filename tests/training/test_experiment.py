@@ -8,6 +8,7 @@ from apgan_jax.data.pipeline import open_dataset
 from apgan_jax.data.records import SYNTHETIC_KEY
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.models import native
 from apgan_jax.training import experiment
 from configs import lite128, tiny
 from support.faces import make_records, write_dataset
@@ -17,6 +18,7 @@ from support.faces import make_records, write_dataset
     'name, value, rule',
     [
         ('dtype', 'float16', r'must be one of float32, bfloat16'),
+        ('cpu_products', 'int8', r'must be one of float32, bfloat16'),
         ('loss.adversarial_kind', 'l3', r'must be one of bce, hinge, lsgan'),
         ('size', 72, r'must be divisible by 16 for the 5 stages'),
     ],
@@ -101,6 +103,25 @@ def test_what_is_exported_is_float32_and_may_be_from_before_a_field():
     parts = experiment.exported_parts(fields)
     assert parts.generator == experiment.build_generator(tiny.get_config())
     assert (parts.identity_encoder.kind, parts.batch_size) == ('mobilefacenet', 8)
+
+
+def test_products_of_cpus_are_of_float32_unless_they_are_asked_for():
+    config = tiny.get_config()
+    assert not experiment.build_model(config).bfloat16_products
+    config.cpu_products = 'bfloat16'
+    assert experiment.build_model(config).bfloat16_products
+
+
+@pytest.mark.parametrize(
+    'can, dtype, lines', [(1, 'float32', 0), (1, 'bfloat16', 1), (0, 'float32', 1)]
+)
+def test_a_cpu_that_cannot_multiply_as_it_is_asked_to_says_so(monkeypatch, can, dtype, lines):
+    monkeypatch.setattr(native, 'multiplies_bfloat16', lambda: bool(can))
+    config = tiny.get_config()
+    config.dtype = dtype
+    assert experiment.product_warnings(config) == []
+    config.cpu_products = 'bfloat16'
+    assert len(experiment.product_warnings(config)) == lines
 
 
 def test_stages_that_the_generator_does_not_have_are_named():

@@ -12,9 +12,10 @@ import pytest
 from jax import export
 from jax.extend import core
 
-from apgan_jax.models import spectral_norm
+from apgan_jax.models import native, spectral_norm
 from apgan_jax.models.generator import compose, paint
 from apgan_jax.models.images import arcface_window
+from apgan_jax.models.landmark_reader import LandmarkReader
 from apgan_jax.training import experiment, sharding
 from apgan_jax.training.losses import LossWeights
 from apgan_jax.training.train_step import (
@@ -89,10 +90,25 @@ def test_bfloat16_changes_the_losses_little_and_no_array_of_the_state():
         assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
 
 
-def test_bfloat16_moves_the_parameters_the_same_way():
+@pytest.mark.parametrize(
+    'fields',
+    [
+        {'dtype': jnp.bfloat16},
+        pytest.param(
+            {'bfloat16_products': True},
+            marks=pytest.mark.skipif(
+                not native.multiplies_bfloat16(), reason='no products of bfloat16'
+            ),
+        ),
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_bfloat16_moves_the_parameters_the_same_way(fields):
     before = random_state(small_model())
-    exact, _ = after_a_step()
-    rounded, _ = after_a_step(dtype=jnp.bfloat16)
+    exact, expected = after_a_step()
+    rounded, losses = after_a_step(**fields)
+    assert losses == pytest.approx(expected, rel=0.05)
+    assert losses != expected
     for name in ('generator_params', 'discriminator_params'):
         moves = [
             np.concatenate(
@@ -128,6 +144,21 @@ def bfloat16_equations():
     arguments = random_state(model), model.identity_encoder.params, BATCH
     traced = jax.make_jaxpr(step_function(model))(*arguments)
     return list(equations(traced.jaxpr))
+
+
+@pytest.mark.skipif(not native.multiplies_bfloat16(), reason='no products of bfloat16')
+def test_products_are_bfloat16_in_the_two_networks_alone():
+    model = small_model(bfloat16_products=True)
+    model = dataclasses.replace(model, landmark_reader=LandmarkReader.load())
+    arguments = random_state(model), model.identity_encoder.params, BATCH
+    traced = jax.make_jaxpr(step_function(model))(*arguments)
+    kinds = {}
+    for scope, equation in equations(traced.jaxpr):
+        assert 'bfloat16' not in dtypes(equation)
+        if equation.primitive.name == 'ffi_call':
+            network = 'Generator' in scope or 'Discriminator' in scope
+            kinds.setdefault(network, set()).add(dict(equation.params['attributes'])['rounded'])
+    assert kinds == {True: {True}, False: {False}}
 
 
 def dtypes(equation):

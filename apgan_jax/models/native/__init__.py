@@ -3,6 +3,9 @@
 XLA's own use half of two cores, and less where channels are few or the kernel's gradient is asked
 for. Where there is no C++ compiler, or APGAN_NATIVE=0 is set, nothing
 is lost but speed: `available` says no and callers take XLA's.
+
+A convolution that is `rounded` has the factors of its products rounded to bfloat16, and sums in
+float32: twice the products an instruction. `multiplies_bfloat16` says whether there is one.
 """
 
 import ctypes
@@ -35,8 +38,18 @@ def available() -> bool:
     return wanted and jax.default_backend() == 'cpu' and jax.device_count() == 1 and _registered()
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether convolutions may be `rounded`: available, and the processor has AVX512_BF16."""
+    return available() and bool(ctypes.c_int.in_dll(_library(), 'apgan_multiplies_bfloat16').value)
+
+
 def convolve(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, strides: int, padding: tuple[int, int]
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None,
+    strides: int,
+    padding: tuple[int, int],
+    rounded: bool = False,
 ) -> jax.Array:
     """Convolves float32 images; `available` must be true.
 
@@ -46,6 +59,7 @@ def convolve(
       bias: (out,) or None.
       strides: of both axes.
       padding: rows and columns of zeros before and after, the same for both axes.
+      rounded: whether products are of bfloat16; `multiplies_bfloat16` must be true then.
 
     Returns:
       (n, out_h, out_w, out).
@@ -54,7 +68,7 @@ def convolve(
         (size + sum(padding) - taps) // strides + 1
         for size, taps in zip(x.shape[1:3], kernel.shape[:2], strict=True)
     ]
-    return _call_convolve(x, kernel, bias, sizes, strides, 1, [padding[0]] * 2)
+    return _call_convolve(x, kernel, bias, sizes, strides, 1, [padding[0]] * 2, rounded)
 
 
 def input_gradient(
@@ -63,15 +77,21 @@ def input_gradient(
     sizes: tuple[int, int],
     strides: int,
     padding: tuple[int, int],
+    rounded: bool = False,
 ) -> jax.Array:
     """The gradient of `convolve` with respect to `x`, of height and width `sizes`."""
     flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
     before = [taps - 1 - padding[0] for taps in kernel.shape[:2]]
-    return _call_convolve(gradient, flipped, None, sizes, 1, strides, before)
+    return _call_convolve(gradient, flipped, None, sizes, 1, strides, before, rounded)
 
 
 def kernel_gradient(
-    x: jax.Array, gradient: jax.Array, taps: tuple[int, int], strides: int, padding: tuple[int, int]
+    x: jax.Array,
+    gradient: jax.Array,
+    taps: tuple[int, int],
+    strides: int,
+    padding: tuple[int, int],
+    rounded: bool = False,
 ) -> jax.Array:
     """The gradient of `convolve` with respect to a kernel of height and width `taps`."""
     channels = gradient.shape[-1]
@@ -79,12 +99,17 @@ def kernel_gradient(
     shape = (*taps, x.shape[-1], gradient.shape[-1])
     call = jax.ffi.ffi_call('apgan_kernel_gradient', jax.ShapeDtypeStruct(shape, jnp.float32))
     result = call(
-        x, gradient, stride=np.int64(strides), top=np.int64(padding[0]), left=np.int64(padding[0])
+        x,
+        gradient,
+        stride=np.int64(strides),
+        top=np.int64(padding[0]),
+        left=np.int64(padding[0]),
+        rounded=rounded,
     )
     return result[..., :channels]
 
 
-def _call_convolve(x, kernel, bias, sizes, stride, dilation, before) -> jax.Array:
+def _call_convolve(x, kernel, bias, sizes, stride, dilation, before, rounded) -> jax.Array:
     channels = kernel.shape[-1]
     kernel = _fill_vectors(kernel)
     bias = jnp.zeros(0, jnp.float32) if bias is None else _fill_vectors(bias)
@@ -98,6 +123,7 @@ def _call_convolve(x, kernel, bias, sizes, stride, dilation, before) -> jax.Arra
         dilation=np.int64(dilation),
         top=np.int64(before[0]),
         left=np.int64(before[1]),
+        rounded=rounded,
     )
     return result[..., :channels]
 
@@ -109,10 +135,16 @@ def _fill_vectors(array: jax.Array) -> jax.Array:
 
 
 @functools.cache
+def _library() -> ctypes.CDLL:
+    """The functions, compiled where they are not yet."""
+    return ctypes.CDLL(str(_compiled()))
+
+
+@functools.cache
 def _registered() -> bool:
-    """Compiles, loads and registers the functions, once a process."""
+    """Loads and registers the functions, once a process."""
     try:
-        library = ctypes.CDLL(str(_compiled()))
+        library = _library()
     except (OSError, subprocess.SubprocessError) as error:
         logging.getLogger(__name__).info(
             'No native convolutions (%s): XLA runs all of them, at about half the speed. '
