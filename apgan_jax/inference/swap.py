@@ -26,7 +26,6 @@ from apgan_jax.video.reader import VideoReader, is_camera
 from apgan_jax.video.writer import VIDEO_SUFFIXES, VideoStats, VideoWriter
 
 IMAGE_OUTPUT_SUFFIXES = ('.jpg', '.jpeg', '.png')
-_MAX_FACES = 8
 _DEFAULT_ENCODING = Encoding()
 
 
@@ -376,7 +375,7 @@ def _swap_video(
     fingerprint = {**job.fingerprint, 'bundle': bundle.sha256, 'label': how.label}
     with (
         VideoReader(target, start=how.start, end=how.end) as reader,
-        FaceTracker(max_faces=_MAX_FACES, embed=job.embed) as tracker,
+        FaceTracker(thorough=job.kind == 'anonymised', embed=job.embed) as tracker,
     ):
         writer = VideoWriter(
             unsigned,
