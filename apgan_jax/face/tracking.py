@@ -20,6 +20,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from apgan_jax.errors import UserError
+from apgan_jax.face import scene_cuts
 from apgan_jax.face.detection import FaceDetector, SmallFaceDetector
 from apgan_jax.face.finding import DISTINCT, FaceReader, centre_of, is_same_face
 from apgan_jax.face.landmarks import Closing, FaceLandmarker, centre_and_size, roll_of
@@ -28,11 +29,8 @@ from apgan_jax.face.smoothing import FaceSmoother
 
 Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-# Mean absolute difference of thumbnails, of 255, from which on a frame opens a new scene.
-_SCENE_CUT = 22.0
 # Largest difference of a thumbnail's pixels below which the scene is as it was searched last.
 _CHANGED = 10.0
-_THUMBNAIL = (80, 45)
 # Frames between two searches for small and turned faces.
 _SMALL_SEARCH = 10
 # A face that was found so many times running in a crop only is no longer expected elsewhere.
@@ -301,12 +299,8 @@ class FaceTracker(Closing):
         self._observe(self._held)
 
     def _opens_scene(self, rgb: np.ndarray) -> bool:
-        # A quarter of the rows will do, and takes a seventh of the time.
-        small = cv2.resize(
-            rgb[:: max(1, rgb.shape[0] // 180)], _THUMBNAIL, interpolation=cv2.INTER_AREA
-        )
-        previous, self._thumbnail = self._thumbnail, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-        return not previous.size or _mean_difference(previous, self._thumbnail) > _SCENE_CUT
+        previous, self._thumbnail = self._thumbnail, scene_cuts.thumbnail(rgb)
+        return scene_cuts.opens_scene(previous, self._thumbnail)
 
     def _observe(self, held: Sequence[_Held[F]]) -> None:
         """Finds the faces of the newest frame."""
@@ -403,9 +397,8 @@ class FaceTracker(Closing):
         self._take_up(places, held, needs_crop=False)
         if self._small_faces is not None and self._is_small_search_due(now):
             self._searched, self._searched_number = self._thumbnail, now.number
-            detect = self._small_faces.detect
-            if self._thorough:
-                detect = self._small_faces.detect_everywhere
+            detector = self._small_faces
+            detect = detector.detect_everywhere if self._thorough else detector.detect
             self._take_up(detect(now.frame.rgb), held, needs_crop=True)
 
     def _is_small_search_due(self, now: _Held[F]) -> bool:
@@ -508,10 +501,6 @@ def _small_face_detector() -> SmallFaceDetector | None:
     except UserError as error:
         logging.warning('small faces are not searched for: %s', error)
         return None
-
-
-def _mean_difference(first: np.ndarray, second: np.ndarray) -> float:
-    return float(cv2.absdiff(first, second).mean())
 
 
 def _is_same_face(first: np.ndarray, second: np.ndarray) -> bool:

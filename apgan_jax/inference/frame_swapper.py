@@ -15,7 +15,9 @@ from apgan_jax.face import blending
 from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.face.colour import is_grey, match_skin, without_colour
 from apgan_jax.face.detail import agreement
+from apgan_jax.face.detection import Location
 from apgan_jax.face.hair import without_hair
+from apgan_jax.face.landmarks import centre_and_size, roll_of
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import LikenessCheck, blurred_patch
 from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
@@ -74,11 +76,21 @@ class Swapped(Generic[F]):
       frame: as it came.
       patches: to be blended into it.
       counts: of this frame.
+      locations: of the faces that it came with.
+      doubtful: where somebody may be recognisable, do what we can.
     """
 
     frame: F
     patches: list[blending.Patch]
     counts: FaceCounts
+    locations: list[Location] = dataclasses.field(default_factory=list)
+    doubtful: list[Location] = dataclasses.field(default_factory=list)
+
+    def hide(self, boxes: Iterable[tuple[float, float, float, float]]) -> None:
+        """Blurs what is in (left, top, right, bottom), pixels."""
+        for box in boxes:
+            self.patches.append(blurred_patch(self.frame.rgb, box))
+            self.counts.blurred += 1
 
 
 class _Face(NamedTuple):
@@ -193,7 +205,10 @@ class FrameSwapper:
         counts = FaceCounts(
             frames=1, without_face=int(not faces), people={face.person: 1 for face in faces}
         )
-        work = _Work(Swapped(frame, [], counts), [])
+        locations = [
+            Location(*centre_and_size(face.landmarks), roll_of(face.landmarks)) for face in faces
+        ]
+        work = _Work(Swapped(frame, [], counts, locations), [])
         aligned = self._aligned(work.done, faces)
         for face, each in aligned:
             self._means.observe(face.person, each.crop)
@@ -275,7 +290,7 @@ class FrameSwapper:
     def _add_patch(self, done: Swapped, face: _Face, patch: blending.Patch) -> None:
         picture = done.frame.rgb
         if self._check and self._check(picture, face.role.face, face.aligned.crop, patch):
-            self._blur(done, face.role.face.box)
+            done.hide([face.role.face.box])
             return
         done.patches.append(patch)
         done.counts.swapped += 1
@@ -314,8 +329,4 @@ class FrameSwapper:
         if self._check is None:
             done.counts.left += 1
         else:
-            self._blur(done, box)
-
-    def _blur(self, done: Swapped, box: tuple[float, float, float, float]) -> None:
-        done.patches.append(blurred_patch(done.frame.rgb, box))
-        done.counts.blurred += 1
+            done.hide([box])

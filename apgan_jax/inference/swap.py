@@ -17,6 +17,7 @@ from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
 from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
 from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
 from apgan_jax.inference.label import render_label
+from apgan_jax.inference.last_look import LastLook
 from apgan_jax.inference.session import Session, SessionState
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.provenance import manifest
@@ -58,6 +59,7 @@ class Job:
       swapper: the model.
       begin: makes what swaps the faces of one target and knows nobody of it yet.
       embed: of a face, by which the tracker knows people again.
+      look: makes what looks for people in what is about to be written; None: nobody does.
       kind: 'swapped' or 'anonymised', for the manifest.
       fingerprint: JSON values that tell this job from another one, for resuming.
     """
@@ -65,6 +67,7 @@ class Job:
     swapper: Swapper
     begin: Callable[[], FrameSwapper]
     embed: Embed
+    look: Callable[[], LastLook] | None = None
     kind: manifest.EditKind = 'swapped'
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -288,14 +291,17 @@ def _swap_faces(
 ) -> FaceCounts:
     """Writes a photo with its faces swapped."""
     unsigned, edit = marked
-    picture, counts = swap_picture(photo, found, job.begin())
-    write_image(unsigned, with_patches(picture, _label(how.label, photo.shape)))
+    picture, counts = swap_picture(photo, found, job.begin(), job.look and job.look())
+    write_image(unsigned, blending.with_patches(picture, _label(how.label, photo.shape)))
     edit.faces_swapped, edit.faces_blurred = counts.swapped, counts.blurred
     return counts
 
 
 def swap_picture(
-    picture: np.ndarray, found: FoundFaces, frame_swapper: FrameSwapper
+    picture: np.ndarray,
+    found: FoundFaces,
+    frame_swapper: FrameSwapper,
+    last_look: LastLook | None = None,
 ) -> tuple[np.ndarray, FaceCounts]:
     """A photo with its faces swapped.
 
@@ -303,6 +309,7 @@ def swap_picture(
       picture: RGB uint8 (h, w, 3), not changed.
       found: its faces.
       frame_swapper: that knows nobody yet.
+      last_look: likewise, at what is made; None: nobody looks.
 
     Returns:
       RGB uint8 (h, w, 3), and what became of the faces.
@@ -311,15 +318,9 @@ def swap_picture(
     (done,) = frame_swapper.run([(_Photo(picture), faces)])
     for left, top, width, height in found.unread:
         frame_swapper.give_up(done, (left, top, left + width, top + height))
-    return with_patches(picture, done.patches), done.counts
-
-
-def with_patches(picture: np.ndarray, patches: Iterable[blending.Patch]) -> np.ndarray:
-    """A copy of an RGB uint8 picture (h, w, 3) with patches blended in."""
-    changed = picture.copy()
-    for patch in patches:
-        blending.paste(changed, patch)
-    return changed
+    if last_look is not None:
+        ((done, _),) = last_look.run([(done, None)])
+    return blending.with_patches(picture, done.patches), done.counts
 
 
 def _swap_folder(
@@ -385,7 +386,8 @@ def _swap_video(
             resume=how.resume,
             job=fingerprint,
         )
-        session, counts = Session(tracker, job.begin()), FaceCounts()
+        session = Session(tracker, job.begin(), job.look and job.look())
+        counts = FaceCounts()
         if writer.restored_notes is not None:
             state = SessionState.of_tree(writer.restored_notes)
             session.restore(state)
