@@ -8,7 +8,7 @@ _SCENE_CUT = 22.0
 _SIZE = (80, 45)
 
 
-def thumbnail(rgb: np.ndarray) -> np.ndarray:
+def scene_thumbnail(rgb: np.ndarray) -> np.ndarray:
     """A frame, RGB uint8 (h, w, 3), as small as scenes are compared: grey uint8 (45, 80)."""
     # A quarter of the rows will do, and takes a seventh of the time.
     small = cv2.resize(rgb[:: max(1, rgb.shape[0] // 180)], _SIZE, interpolation=cv2.INTER_AREA)

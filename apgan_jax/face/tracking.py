@@ -299,7 +299,7 @@ class FaceTracker(Closing):
         self._observe(self._held)
 
     def _opens_scene(self, rgb: np.ndarray) -> bool:
-        previous, self._thumbnail = self._thumbnail, scene_cuts.thumbnail(rgb)
+        previous, self._thumbnail = self._thumbnail, scene_cuts.scene_thumbnail(rgb)
         return scene_cuts.opens_scene(previous, self._thumbnail)
 
     def _observe(self, held: Sequence[_Held[F]]) -> None:
@@ -394,12 +394,18 @@ class FaceTracker(Closing):
             centre, size = centre_and_size(track.landmarks)
             if any(abs(centre_of(place) - centre) < DISTINCT * size for place in places):
                 track.sees_the_whole()
-        self._take_up(places, held, needs_crop=False)
-        if self._small_faces is not None and self._is_small_search_due(now):
-            self._searched, self._searched_number = self._thumbnail, now.number
-            detector = self._small_faces
-            detect = detector.detect_everywhere if self._thorough else detector.detect
-            self._take_up(detect(now.frame.rgb), held, needs_crop=True)
+        small = [place for place in self._small_places(now) if not _is_among(place, places)]
+        both = [*((place, False) for place in places), *((place, True) for place in small)]
+        self._take_up(sorted(both, key=lambda each: centre_of(each[0]).real), held)
+
+    def _small_places(self, now: _Held[F]) -> np.ndarray:
+        """Where faces are that the other detector does not find; (n, 4)."""
+        if self._small_faces is None or not self._is_small_search_due(now):
+            return np.zeros((0, 4), np.float32)
+        self._searched, self._searched_number = self._thumbnail, now.number
+        detector = self._small_faces
+        detect = detector.detect_everywhere if self._thorough else detector.detect
+        return detect(now.frame.rgb)
 
     def _is_small_search_due(self, now: _Held[F]) -> bool:
         if self._thorough or now.opens_scene:
@@ -407,10 +413,13 @@ class FaceTracker(Closing):
         changed = cv2.absdiff(self._searched, self._thumbnail).max() > _CHANGED
         return bool(changed) and now.number - self._searched_number >= _SMALL_SEARCH
 
-    def _take_up(self, places: np.ndarray, held: Sequence[_Held[F]], *, needs_crop: bool) -> None:
-        """Begins a track for each place where a face is that no track has."""
+    def _take_up(self, places: Sequence[tuple[np.ndarray, bool]], held: Sequence[_Held[F]]) -> None:
+        """Begins a track for each place where a face is that no track has.
+
+        People are numbered so: from the left. With each place, whether a crop must be looked at.
+        """
         now = held[-1]
-        for place in places:
+        for place, needs_crop in places:
             size = float(place[2:].max())
             taken = any(
                 abs(centre_of(place) - centre_and_size(track.landmarks)[0]) < DISTINCT * size
@@ -501,6 +510,13 @@ def _small_face_detector() -> SmallFaceDetector | None:
     except UserError as error:
         logging.warning('small faces are not searched for: %s', error)
         return None
+
+
+def _is_among(place: np.ndarray, places: np.ndarray) -> bool:
+    """Whether a place, (4,), is that of a face of places, (n, 4)."""
+    seen = ((centre_of(each), float(each[2:].max())) for each in (place, *places))
+    first, *others = seen
+    return any(is_same_face(*first, *other) for other in others)
 
 
 def _is_same_face(first: np.ndarray, second: np.ndarray) -> bool:

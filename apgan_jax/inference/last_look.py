@@ -18,9 +18,12 @@ from scipy.optimize import linear_sum_assignment
 from apgan_jax.face import alignment, blending, scene_cuts
 from apgan_jax.face.detection import Detection, Location, SmallFaceDetector
 from apgan_jax.face.finding import is_same_face
-from apgan_jax.inference.frame_swapper import F, Swapped
+from apgan_jax.face.tracking import TimedPicture
+from apgan_jax.inference.face_counts import Doubtful, PersonCounts
+from apgan_jax.inference.frame_swapper import Swapped
 from apgan_jax.networks.recognisers import SFaceRecogniser
 
+F = TypeVar('F', bound=TimedPicture)
 T = TypeVar('T')
 
 # Cosine of SFace from which on a face may be known. OpenCV advises 0.363; three in a hundred pairs
@@ -114,12 +117,12 @@ class LastLook:
 
     def _take(self, done: Swapped[F], companion: T) -> None:
         """Looks at the next frame, and what it says about those before."""
-        before, self._thumbnail = self._thumbnail, scene_cuts.thumbnail(done.frame.rgb)
+        before, self._thumbnail = self._thumbnail, scene_cuts.scene_thumbnail(done.frame.rgb)
         opens_scene = scene_cuts.opens_scene(before, self._thumbnail)
         followed = [] if opens_scene else self._followed
-        expected = [*done.locations, *(each.location for each in followed)]
-        seen, recognisable = self._look(done, expected)
-        known = [*done.locations, *(each for each in seen if not _is_among(each, done.locations))]
+        tracked = list(done.locations.values())
+        seen, recognisable = self._look(done, [*tracked, *(each.location for each in followed)])
+        known = [*tracked, *(each for each in seen if not _is_among(each, tracked))]
         now = _Held(done, companion, opens_scene, known, recognisable, {})
         self._held.append(now)
         self._bridge(followed, now)
@@ -175,7 +178,8 @@ class LastLook:
 
     def _hide_between(self, lost: _Followed, found: Location) -> None:
         """On the straight way from where a face was lost to where it was found."""
-        for step in range(1, lost.age + 1):
+        # A run that goes on has not those that are written.
+        for step in range(1, min(lost.age, len(self._held) - 1) + 1):
             part = step / (lost.age + 1)
             centre = found.centre + part * (lost.location.centre - found.centre)
             larger = max(found.size, lost.location.size)
@@ -200,13 +204,25 @@ class LastLook:
 
     def _hide(self, done: Swapped[F], places: Sequence[Location]) -> None:
         """Blurs places until nobody is recognisable there; else they are doubtful."""
-        for _ in range(_ROUNDS):
+        for round_number in range(_ROUNDS):
             if not places:
                 return
-            done.hide(place.box for place in _without_repeated(places))
-            _, recognisable = self._look(done, [*done.locations, *places])
+            for place in _without_repeated(places):
+                done.hide(place.box)
+                _count(place, done, is_new=round_number == 0)
+            _, recognisable = self._look(done, [*done.locations.values(), *places])
             places = [_grown(place, _MORE) for place in recognisable]
-        done.doubtful += places
+        done.counts.doubtful += [Doubtful(done.frame.time, place.box) for place in places]
+
+
+def _count(place: Location, done: Swapped, *, is_new: bool) -> None:
+    """Counts a place that is hidden, once: of a person who is known there, or of somebody."""
+    for person, location in done.locations.items():
+        if _is_among(place, [location]):
+            done.counts.people[person] = PersonCounts(frames=1, blurred=1)
+            return
+    if is_new:
+        done.counts.count('blurred')
 
 
 def _grown(location: Location, factor: float) -> Location:

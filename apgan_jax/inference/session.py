@@ -8,6 +8,7 @@ begins something new there (MediaPipe's memory, a batch of the generator), a run
 it makes the same pictures as one that was never cut off.
 """
 
+import copy
 import dataclasses
 import itertools
 from collections import deque
@@ -15,7 +16,8 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from apgan_jax.face.tracking import FaceTracker, TrackedFace
-from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper, Swapped
+from apgan_jax.inference.face_counts import FaceCounts
+from apgan_jax.inference.frame_swapper import FrameSwapper, Swapped
 from apgan_jax.inference.last_look import LastLook
 from apgan_jax.inference.prefetch import prefetch
 from apgan_jax.video.reader import Frame
@@ -40,17 +42,15 @@ class SessionState:
 
     def tree(self) -> dict[str, Any]:
         """For a segment's notes."""
-        people = {str(person): frames for person, frames in self.counts.people.items()}
-        counts = {**vars(self.counts), 'people': people}
         parts = ('tracking', 'swapping', 'hiding')
-        return {**{name: getattr(self, name) for name in parts}, 'counts': counts}
+        return {**{name: getattr(self, name) for name in parts}, 'counts': self.counts.tree()}
 
     @classmethod
     def of_tree(cls, tree: dict[str, Any]) -> 'SessionState':
         """The state that `tree` is of."""
-        people = {int(person): frames for person, frames in tree['counts']['people'].items()}
-        counts = FaceCounts(**{**tree['counts'], 'people': people})
-        return cls(tree['tracking'], tree['swapping'], tree['hiding'], counts)
+        return cls(
+            tree['tracking'], tree['swapping'], tree['hiding'], FaceCounts.of_tree(tree['counts'])
+        )
 
 
 class _Remembered(NamedTuple):
@@ -88,7 +88,7 @@ class Session:
         self._frame_swapper.restore(state.swapping)
         if self._last_look is not None:
             self._last_look.restore(state.hiding)
-        self._counts = dataclasses.replace(state.counts, people=dict(state.counts.people))
+        self._counts.add(state.counts)
 
     def run(self, frames: Iterable[Frame]) -> Generator[tuple[Swapped[Frame], SessionState | None]]:
         """Yields frames with their patches, in order; decoding, finding and generating overlap.
@@ -133,8 +133,7 @@ class Session:
 
     def _state(self, tracking: Any, swapping: Any) -> SessionState:
         hiding = self._last_look and self._last_look.state()
-        counts = dataclasses.replace(self._counts, people=dict(self._counts.people))
-        return SessionState(tracking, swapping, hiding, counts)
+        return SessionState(tracking, swapping, hiding, copy.deepcopy(self._counts))
 
 
 def _up_to_the_end(

@@ -15,7 +15,8 @@ from apgan_jax.face import blending
 from apgan_jax.face.finding import FaceFinder, FoundFaces
 from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
 from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
-from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
+from apgan_jax.inference.face_counts import FaceCounts
+from apgan_jax.inference.frame_swapper import FrameSwapper
 from apgan_jax.inference.label import render_label
 from apgan_jax.inference.last_look import LastLook
 from apgan_jax.inference.session import Session, SessionState
@@ -41,6 +42,8 @@ class Output:
       label: text of a visible label; None: no label.
       credentials: that sign; None: the user's own.
       resume: whether to go on after an interrupted run.
+      strict: whether nothing is written if anybody may be recognisable.
+      allow_none: whether a target in which no face is changed is written all the same.
     """
 
     encoding: Encoding = _DEFAULT_ENCODING
@@ -49,6 +52,8 @@ class Output:
     label: str | None = None
     credentials: Credentials | None = None
     resume: bool = False
+    strict: bool = False
+    allow_none: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,18 +91,7 @@ class SwapReport:
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
-        counts = self.counts
-        lines = [f'{counts.swapped} faces swapped in {counts.frames} frames']
-        if counts.blurred:
-            lines.append(f'{counts.blurred} faces could not be swapped safely and were blurred')
-        if counts.without_face:
-            lines.append(f'{counts.without_face} frames without a face were left unchanged')
-        if counts.left:
-            lines.append(f'{counts.left} faces were left as they are')
-        if len(counts.people) > 1:
-            seen = ', '.join(f'{who}: {n} frames' for who, n in sorted(counts.people.items()))
-            lines.append(f'{len(counts.people)} people ({seen})')
-        return lines + (_video_lines(self.video) if self.video else [])
+        return self.counts.lines() + (_video_lines(self.video) if self.video else [])
 
 
 def _video_lines(stats: VideoStats) -> list[str]:
@@ -265,6 +259,7 @@ def _marked(
 @dataclasses.dataclass(frozen=True)
 class _Photo:
     rgb: np.ndarray
+    time: float = 0.0
 
 
 def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport:
@@ -272,9 +267,9 @@ def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport
         photo = read_image(target)
         with FaceFinder() as finder:
             found = finder.find(photo)
-        if not _changes_something(found, job):
-            raise UserError(f'--target {target}: no face found; give a photo with a clear face')
-        return SwapReport(_swap_faces(photo, found, marked, job, how))
+        counts = _swap_faces(photo, found, marked, job, how)
+        _check_counts(counts, target, how)
+        return SwapReport(counts)
 
 
 def _changes_something(found: FoundFaces, job: Job) -> bool:
@@ -343,8 +338,7 @@ def _swap_folder(
                 counts.add(FaceCounts(frames=1, without_face=1))
             if on_frame:
                 on_frame()
-    # Numbers of people mean nothing from one photo to the next.
-    counts.people.clear()
+    counts.forget_people()
     return SwapReport(counts)
 
 
@@ -403,7 +397,34 @@ def _swap_video(
                 counts.add(done.counts)
                 if on_frame:
                     on_frame()
-        return SwapReport(counts, writer.finish())
+        stats = writer.finish()
+    _check_counts(counts, target, how)
+    return SwapReport(counts, stats)
+
+
+def _check_counts(counts: FaceCounts, target: Path | str, how: Output) -> None:
+    """Refuses what must not be written under the output's name.
+
+    Raises:
+      UserError: nobody was swapped or blurred, or not everybody safely.
+    """
+    if how.strict and counts.doubtful:
+        places = '; '.join(map(str, counts.doubtful))
+        raise UserError(
+            f'--target {target}: {len(counts.doubtful)} faces may be recognisable still '
+            f'({places}); cut them out, or leave out --strict and look at them'
+        )
+    if how.allow_none or counts.swapped or counts.blurred:
+        return
+    if not counts.people:
+        raise UserError(
+            f'--target {target}: no face found that can be swapped, nothing was written; give one '
+            'with a clear face, or --allow-none'
+        )
+    raise UserError(
+        f'--target {target}: {counts.left} faces seen, none of them chosen, nothing was written; '
+        'choose another --face, or --allow-none'
+    )
 
 
 @contextlib.contextmanager
