@@ -51,6 +51,8 @@ INNER_LIP = (
 )
 # fmt: on
 NUM_LANDMARKS = 478
+# Of a photo of one person, with whoever is behind them.
+MAX_FACES = 4
 
 
 @dataclasses.dataclass(frozen=True)
