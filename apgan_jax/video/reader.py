@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
-from math import inf
+from math import cos, inf, isfinite, radians, sin
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +31,8 @@ _FORMATS_WITH_ARBITRARY_START = {'mpeg', 'mpegts'}
 _FORMATS_WITH_EXACT_SEEK = {'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm'}
 # A key frame is stored up to its reordering before its time: seek a little too far back.
 _SEEK_MARGIN_SECONDS = 1
+# As many as photos may have: a header can ask for more memory than there is.
+_MAX_PIXELS = 178_000_000
 # `--start 0.28` is the frame at 7/25, whatever floating point makes of it.
 TIME_TOLERANCE = Fraction(1, 1_000_000)
 # RGB serves to find and crop faces and is never encoded, so swscale's fast paths do. One thread:
@@ -336,7 +338,7 @@ def open_container(target: Path | str) -> Any:
     Raises:
       UserError: it cannot be opened.
     """
-    name, format_name = _camera(target) if is_camera(target) else (str(target), None)
+    name, format_name = _camera(target) if is_camera(target) else (_file_url(target), None)
     try:
         return av.open(name, format=format_name)
     except (av.FFmpegError, OSError) as error:
@@ -406,12 +408,25 @@ def _camera(target: Path | str) -> tuple[str, str | None]:
     return f'video={devices[int(name)].name}', 'dshow'
 
 
+def _file_url(path: Path | str) -> str:
+    """What FFmpeg takes for this file and nothing else: a name may begin like a protocol's."""
+    # Opening a pipe would wait for somebody to write to it.
+    if Path(path).exists() and not Path(path).is_file():
+        raise UserError(
+            f'{path}: is not a file; give a video file, or camera:{path} of a device or FIFO'
+        )
+    return f'file:{path}'
+
+
 def _clock_start(container: Any) -> Fraction:
     has_offset = container.format.name in _FORMATS_WITH_ARBITRARY_START
     return Fraction(container.start_time or 0, av.time_base) if has_offset else Fraction()
 
 
 def _check_part(start: float | None, end: float | None) -> None:
+    for name, seconds in (('start', start), ('end', end)):
+        if seconds is not None and not isfinite(seconds):
+            raise UserError(f'{name} {seconds:g}: is no time; give seconds')
     if start is not None and start < 0:
         raise UserError(f'start {start:g} s: lies before the video; give 0 or more')
     if end is not None and end <= (start or 0):
@@ -422,8 +437,17 @@ def _video_stream(container: Any, target: Path | str) -> Any:
     for stream in container.streams.video:
         is_cover = bool(stream.disposition & Disposition.attached_pic)
         if not is_cover and stream.codec_context is not None:
+            _check_size(stream.codec_context, target)
             return stream
     raise UserError(f'{target}: has no video track; give the path of a video file')
+
+
+def _check_size(decoder: Any, target: Path | str) -> None:
+    if decoder.width * decoder.height > _MAX_PIXELS:
+        raise UserError(
+            f'{target}: has frames of {decoder.width}×{decoder.height} pixels, more than '
+            f'{_MAX_PIXELS // 1_000_000} megapixels; make them smaller'
+        )
 
 
 def _describe(reader: VideoReader, frame: Any) -> VideoInfo:
@@ -481,13 +505,32 @@ def _fast_frame(frame: Any) -> Any:
 
 
 def _display_matrix(frame: Any) -> tuple[int, ...] | None:
-    data = frame.side_data.get('DISPLAYMATRIX')
-    return None if data is None else tuple(int(v) for v in np.frombuffer(data, np.int32))
+    data = _side_data(frame, 'DISPLAYMATRIX')
+    if data is not None:
+        return tuple(int(v) for v in np.frombuffer(data, np.int32))
+    return _turned_matrix(frame.rotation)
+
+
+def _turned_matrix(degrees: int) -> tuple[int, ...] | None:
+    """The display matrix of a rotation, counter-clockwise; None for none."""
+    if not degrees:
+        return None
+    c, s = round(cos(radians(degrees))) << 16, round(sin(radians(degrees))) << 16
+    return (c, -s, 0, s, c, 0, 0, 0, 1 << 30)
+
+
+def _side_data(frame: Any, name: str) -> Any:
+    """What is kept beside a frame under PyAV's name; None without."""
+    try:
+        return frame.side_data.get(name)
+    # PyAV gives none of it where there is some that it has no name for, such as EXIF.
+    except ValueError:
+        return None
 
 
 def _mastering_display(frame: Any) -> tuple[Fraction, ...] | None:
     """FFmpeg's AVMasteringDisplayMetadata: ten rationals and whether each part is set."""
-    data = frame.side_data.get('MASTERING_DISPLAY_METADATA')
+    data = _side_data(frame, 'MASTERING_DISPLAY_METADATA')
     if data is None:
         return None
     values = np.frombuffer(data, np.int32)
@@ -497,7 +540,7 @@ def _mastering_display(frame: Any) -> tuple[Fraction, ...] | None:
 
 
 def _content_light(frame: Any) -> tuple[int, int] | None:
-    data = frame.side_data.get('CONTENT_LIGHT_LEVEL')
+    data = _side_data(frame, 'CONTENT_LIGHT_LEVEL')
     if data is None:
         return None
     greatest, mean = np.frombuffer(data, np.uint32)[:2]
