@@ -224,7 +224,8 @@ def parse_selector(text: str, *, like: Callable[[Path], FaceSelector]) -> FaceSe
     if text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) > 0:
         return Numbered(int(text))
     raise UserError(
-        f'--face {text[:_LONGEST_SHOWN]}: must be one of {", ".join(_SELECTORS)}, a number from 1, or like:PHOTO'
+        f'--face {text[:_LONGEST_SHOWN]}: must be one of {", ".join(_SELECTORS)}, a number from 1, '
+        'or like:PHOTO'
     )
 
 

@@ -14,9 +14,12 @@ from apgan_jax.errors import UserError
 from apgan_jax.face import blending
 from apgan_jax.face.finding import FaceFinder, FoundFaces
 from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
-from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
-from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
+from apgan_jax.files.image_files import images_in
+from apgan_jax.files.photo_writing import PHOTO_OUTPUT_SUFFIXES, write_photo
+from apgan_jax.files.photos import Photo, is_photo, read_photo
+from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper, Swapped
 from apgan_jax.inference.label import render_label
+from apgan_jax.inference.photo_painting import paint_photo
 from apgan_jax.inference.session import Session, SessionState
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.provenance import manifest
@@ -25,7 +28,7 @@ from apgan_jax.video.encoding import Encoding
 from apgan_jax.video.reader import VideoReader, is_camera
 from apgan_jax.video.writer import VIDEO_SUFFIXES, VideoStats, VideoWriter
 
-IMAGE_OUTPUT_SUFFIXES = ('.jpg', '.jpeg', '.png')
+IMAGE_OUTPUT_SUFFIXES = PHOTO_OUTPUT_SUFFIXES
 _MAX_FACES = 8
 _DEFAULT_ENCODING = Encoding()
 
@@ -77,10 +80,12 @@ class SwapReport:
     Attributes:
       counts: of its faces.
       video: what became of the streams; None for photos.
+      not_kept: what photos had beside their faces and their copies have not.
     """
 
     counts: FaceCounts
     video: VideoStats | None = None
+    not_kept: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
@@ -95,6 +100,8 @@ class SwapReport:
         if len(counts.people) > 1:
             seen = ', '.join(f'{who}: {n} frames' for who, n in sorted(counts.people.items()))
             lines.append(f'{len(counts.people)} people ({seen})')
+        if self.not_kept:
+            lines.append(f'not kept: {", ".join(self.not_kept)}')
         return lines + (_video_lines(self.video) if self.video else [])
 
 
@@ -145,7 +152,6 @@ def check_output(
     """
     if output.exists() and not overwrite:
         raise UserError(f'--output {output}: exists already; choose another name or --overwrite')
-    manifest.check_signable(output)
     if output.suffix.lower() not in suffixes:
         raise UserError(
             f'--output {output}: for this target the name must end in {", ".join(suffixes)}'
@@ -203,7 +209,7 @@ def is_folder(target: Path | str) -> bool:
 
 
 def _is_photo(target: Path | str) -> bool:
-    return not is_camera(target) and is_image(Path(target))
+    return not is_camera(target) and is_photo(Path(target))
 
 
 def swap_file(
@@ -260,19 +266,15 @@ def _marked(
         yield unsigned, edit
 
 
-@dataclasses.dataclass(frozen=True)
-class _Photo:
-    rgb: np.ndarray
-
-
 def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport:
     with _marked(target, output, job, how) as marked:
-        photo = read_image(target)
+        photo = read_photo(target)
         with FaceFinder() as finder:
-            found = finder.find(photo)
+            found = finder.find(photo.rgb)
         if not _changes_something(found, job):
             raise UserError(f'--target {target}: no face found; give a photo with a clear face')
-        return SwapReport(_swap_faces(photo, found, marked, job, how))
+        counts, not_kept = _swap_faces(photo, found, marked, job, how)
+        return SwapReport(counts, not_kept=not_kept)
 
 
 def _changes_something(found: FoundFaces, job: Job) -> bool:
@@ -281,18 +283,21 @@ def _changes_something(found: FoundFaces, job: Job) -> bool:
 
 
 def _swap_faces(
-    photo: np.ndarray,
+    photo: Photo,
     found: FoundFaces,
     marked: tuple[Path, manifest.Edit],
     job: Job,
     how: Output,
-) -> FaceCounts:
-    """Writes a photo with its faces swapped."""
+) -> tuple[FaceCounts, tuple[str, ...]]:
+    """Writes a photo with its faces swapped; says also what of it could not be kept."""
     unsigned, edit = marked
-    picture, counts = swap_picture(photo, found, job.begin())
-    write_image(unsigned, with_patches(picture, _label(how.label, photo.shape)))
-    edit.faces_swapped, edit.faces_blurred = counts.swapped, counts.blurred
-    return counts
+    done = _swapped(photo, found, job.begin())
+    # Nothing but the picture, where nobody is to be known by it.
+    photo = photo.bare() if job.kind == 'anonymised' else photo
+    patches = [*done.patches, *_label(how.label, photo.rgb.shape)]
+    not_kept = write_photo(unsigned, paint_photo(photo, patches))
+    edit.faces_swapped, edit.faces_blurred = done.counts.swapped, done.counts.blurred
+    return done.counts, photo.not_kept + not_kept
 
 
 def swap_picture(
@@ -308,11 +313,17 @@ def swap_picture(
     Returns:
       RGB uint8 (h, w, 3), and what became of the faces.
     """
+    done = _swapped(Photo(picture), found, frame_swapper)
+    return with_patches(picture, done.patches), done.counts
+
+
+def _swapped(photo: Photo, found: FoundFaces, frame_swapper: FrameSwapper) -> Swapped[Photo]:
+    """The patches of a photo."""
     faces = [TrackedFace(person, face.landmarks) for person, face in enumerate(found.faces)]
-    (done,) = frame_swapper.run([(_Photo(picture), faces)])
+    (done,) = frame_swapper.run([(photo, faces)])
     for left, top, width, height in found.unread:
         frame_swapper.give_up(done, (left, top, left + width, top + height))
-    return with_patches(picture, done.patches), done.counts
+    return done
 
 
 def with_patches(picture: np.ndarray, patches: Iterable[blending.Patch]) -> np.ndarray:
@@ -328,16 +339,19 @@ def _swap_folder(
 ) -> SwapReport:
     """Each image by itself; those without a face are copied as they are."""
     counts = FaceCounts()
+    not_kept: list[str] = []
     paths = images_in(folder)
     names = _output_names(paths)
     output.mkdir()
     with FaceFinder() as finder:
         for path in paths:
-            photo = read_image(path)
-            found = finder.find(photo)
+            photo = read_photo(path)
+            found = finder.find(photo.rgb)
             if _changes_something(found, job):
                 with _marked(path, output / names[path], job, how) as marked:
-                    counts.add(_swap_faces(photo, found, marked, job, how))
+                    done, lost = _swap_faces(photo, found, marked, job, how)
+                counts.add(done)
+                not_kept += lost
             else:
                 shutil.copyfile(path, output / path.name)
                 counts.add(FaceCounts(frames=1, without_face=1))
@@ -345,7 +359,7 @@ def _swap_folder(
                 on_frame()
     # Numbers of people mean nothing from one photo to the next.
     counts.people.clear()
-    return SwapReport(counts)
+    return SwapReport(counts, not_kept=tuple(dict.fromkeys(not_kept)))
 
 
 def _output_names(paths: Sequence[Path]) -> dict[Path, str]:
