@@ -11,7 +11,7 @@ from PIL import Image
 
 from apgan_jax.errors import UserError
 from apgan_jax.files.atomic import whole_file
-from apgan_jax.files.photos import Photo
+from apgan_jax.files.photos import WholePhoto
 
 # A JPEG's segment counts its bytes in 16 bits.
 _MOST_EXIF = 65_000
@@ -54,7 +54,7 @@ _FORMATS = {
 PHOTO_OUTPUT_SUFFIXES = tuple(_FORMATS)
 
 
-def write_photo(path: Path, photo: Photo) -> tuple[str, ...]:
+def write_photo(path: Path, photo: WholePhoto) -> tuple[str, ...]:
     """Writes a photo in the format that the path's suffix names, whole or not at all.
 
     Args:
@@ -81,7 +81,7 @@ def write_photo(path: Path, photo: Photo) -> tuple[str, ...]:
     return lost
 
 
-def _fitted(photo: Photo, kind: _Format) -> tuple[Photo, tuple[str, ...]]:
+def _fitted(photo: WholePhoto, kind: _Format) -> tuple[WholePhoto, tuple[str, ...]]:
     """What a format can hold of a photo, and the rest by name."""
     lost = []
     if photo.highest > 255 and not kind.has_depth:
@@ -100,7 +100,7 @@ def _fitted(photo: Photo, kind: _Format) -> tuple[Photo, tuple[str, ...]]:
     return photo, tuple(lost)
 
 
-def _with_8_bits(photo: Photo) -> Photo:
+def _with_8_bits(photo: WholePhoto) -> WholePhoto:
     pixels = np.rint(photo.pixels / 257).astype(np.uint8)
     alpha = None if photo.alpha is None else np.rint(photo.alpha / 257).astype(np.uint8)
     return replace(photo, pixels=pixels, alpha=alpha)
@@ -113,7 +113,7 @@ def _on_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.rint(255 + share * (pixels.astype(np.float32) - 255)).astype(np.uint8)
 
 
-def _encoded(photo: Photo, kind: _Format) -> bytes:
+def _encoded(photo: WholePhoto, kind: _Format) -> bytes:
     if photo.highest > 255:
         return _deep_png(photo)
     samples = photo.pixels
@@ -129,7 +129,7 @@ def _encoded(photo: Photo, kind: _Format) -> bytes:
     return data.getvalue()
 
 
-def _deep_png(photo: Photo) -> bytes:
+def _deep_png(photo: WholePhoto) -> bytes:
     """By OpenCV: Pillow has no colours of 16 bits."""
     samples = photo.pixels if photo.is_grey else photo.pixels[:, :, ::-1]
     if photo.alpha is not None:

@@ -1,6 +1,6 @@
 """Photos with all that their files have: depth, grey or colours, transparency, profile and EXIF.
 
-Networks are shown `Photo.rgb`. What they change is painted into `Photo.pixels`, so that everything
+Networks are shown `WholePhoto.rgb`. What they change is painted into `WholePhoto.pixels`, so that everything
 else stays as it was, as the planes of a video's frames do.
 """
 
@@ -38,7 +38,7 @@ pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_image
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
+class WholePhoto:
     """A picture, upright.
 
     Attributes:
@@ -82,7 +82,7 @@ class Photo:
             picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         return picture.astype(np.float32) * np.float32(self.highest / 255)
 
-    def bare(self) -> 'Photo':
+    def bare(self) -> 'WholePhoto':
         """What a viewer sees and nothing else: profiles name cameras and screens, too.
 
         Pixels that nobody sees are black; a picture with a profile becomes one of 8 bits.
@@ -115,7 +115,7 @@ def is_photo(path: Path) -> bool:
     return is_image(path)
 
 
-def read_photo(path: Path) -> Photo:
+def read_photo(path: Path) -> WholePhoto:
     """Reads a photo of any format that IMAGE_SUFFIXES names, whatever its own name.
 
     Raises:
@@ -139,7 +139,7 @@ def read_photo(path: Path) -> Photo:
         raise UserError(f'{path}: not a readable image; give an intact {known} file') from error
 
 
-def decode_photo(data: bytes) -> Photo:
+def decode_photo(data: bytes) -> WholePhoto:
     """The photo that a file's bytes are.
 
     Raises:
@@ -162,7 +162,7 @@ def decode_photo(data: bytes) -> Photo:
         pixels, alpha = _split(_upright(samples, image), is_grey=is_grey)
         if image.mode == 'CMYK':
             profile = None
-        return Photo(pixels, alpha, profile or None, exif or None, tuple(not_kept))
+        return WholePhoto(pixels, alpha, profile or None, exif or None, tuple(not_kept))
 
 
 class _TooDeepError(ValueError):

@@ -7,10 +7,10 @@ import dataclasses
 from collections.abc import Iterable
 
 from apgan_jax.face.blending import Patch, blend, with_room_for_detail
-from apgan_jax.files.photos import Photo
+from apgan_jax.files.photos import WholePhoto
 
 
-def paint_photo(photo: Photo, patches: Iterable[Patch]) -> Photo:
+def paint_photo(photo: WholePhoto, patches: Iterable[Patch]) -> WholePhoto:
     """A copy of a photo with patches blended in, later ones on top."""
     pixels = photo.pixels.copy()
     for patch in patches:

@@ -16,7 +16,7 @@ from apgan_jax.face.finding import FaceFinder, FoundFaces
 from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
 from apgan_jax.files.image_files import images_in
 from apgan_jax.files.photo_writing import PHOTO_OUTPUT_SUFFIXES, write_photo
-from apgan_jax.files.photos import Photo, is_photo, read_photo
+from apgan_jax.files.photos import WholePhoto, is_photo, read_photo
 from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper, Swapped
 from apgan_jax.inference.label import render_label
 from apgan_jax.inference.photo_painting import paint_photo
@@ -283,7 +283,7 @@ def _changes_something(found: FoundFaces, job: Job) -> bool:
 
 
 def _swap_faces(
-    photo: Photo,
+    photo: WholePhoto,
     found: FoundFaces,
     marked: tuple[Path, manifest.Edit],
     job: Job,
@@ -313,11 +313,13 @@ def swap_picture(
     Returns:
       RGB uint8 (h, w, 3), and what became of the faces.
     """
-    done = _swapped(Photo(picture), found, frame_swapper)
+    done = _swapped(WholePhoto(picture), found, frame_swapper)
     return with_patches(picture, done.patches), done.counts
 
 
-def _swapped(photo: Photo, found: FoundFaces, frame_swapper: FrameSwapper) -> Swapped[Photo]:
+def _swapped(
+    photo: WholePhoto, found: FoundFaces, frame_swapper: FrameSwapper
+) -> Swapped[WholePhoto]:
     """The patches of a photo."""
     faces = [TrackedFace(person, face.landmarks) for person, face in enumerate(found.faces)]
     (done,) = frame_swapper.run([(photo, faces)])

@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from apgan_jax.errors import UserError
 from apgan_jax.files.photo_writing import PHOTO_OUTPUT_SUFFIXES, write_photo
-from apgan_jax.files.photos import Photo, read_photo
+from apgan_jax.files.photos import WholePhoto, read_photo
 from support.video_clips import still
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
@@ -16,7 +16,7 @@ WITH_ALPHA = [suffix for suffix in PHOTO_OUTPUT_SUFFIXES if suffix not in ('.jpg
 
 
 def photo(**fields):
-    return dataclasses.replace(Photo(still(64, 96)), **fields)
+    return dataclasses.replace(WholePhoto(still(64, 96)), **fields)
 
 
 def alpha():
@@ -99,5 +99,5 @@ def test_what_a_format_does_not_take_is_one_line_and_the_older_file_stays(tmp_pa
     path = tmp_path / 'photo.webp'
     path.write_bytes(b'older')
     with pytest.raises(UserError, match='WEBP does not take a picture of 17000×1'):
-        write_photo(path, Photo(np.zeros((1, 17_000, 3), np.uint8)))
+        write_photo(path, WholePhoto(np.zeros((1, 17_000, 3), np.uint8)))
     assert path.read_bytes() == b'older'

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from apgan_jax.errors import UserError
 from apgan_jax.files.image_files import decode_image, read_image
-from apgan_jax.files.photos import Photo, decode_photo, is_photo, read_photo
+from apgan_jax.files.photos import WholePhoto, decode_photo, is_photo, read_photo
 from support.video_clips import still
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
@@ -160,7 +160,7 @@ def test_a_profile_that_does_not_fit_is_named():
 
 def test_colours_go_to_srgb_and_back():
     """A profile whose red and blue are exchanged."""
-    photo = Photo(picture()[:, :, ::-1].copy(), profile=_exchanged(SRGB))
+    photo = WholePhoto(picture()[:, :, ::-1].copy(), profile=_exchanged(SRGB))
     assert difference(photo.rgb, picture()) < 1
     assert difference(photo.own_colours(picture()), photo.pixels) < 1
 
@@ -182,12 +182,12 @@ def test_cmyk_becomes_srgb_and_is_named():
 def test_nothing_but_the_picture():
     alpha = np.full((64, 96), 255, np.uint8)
     alpha[:8] = 0
-    photo = Photo(picture(), alpha=alpha, profile=SRGB, exif=b'MM')
+    photo = WholePhoto(picture(), alpha=alpha, profile=SRGB, exif=b'MM')
     bare = photo.bare()
     assert (bare.profile, bare.exif) == (None, None)
     assert not bare.pixels[:8].any()
     assert difference(bare.pixels[8:], picture()[8:]) < 1
-    grey = Photo(picture()[:, :, 0]).bare()
+    grey = WholePhoto(picture()[:, :, 0]).bare()
     assert grey.is_grey
 
 
