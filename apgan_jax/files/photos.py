@@ -1,7 +1,7 @@
 """Photos with all that their files have: depth, grey or colours, transparency, profile and EXIF.
 
-Networks are shown `WholePhoto.rgb`. What they change is painted into `WholePhoto.pixels`, so that everything
-else stays as it was, as the planes of a video's frames do.
+Networks are shown `WholePhoto.rgb`. What they change is painted into `WholePhoto.pixels`, so that
+all else stays as it was, as in the planes of a video's frames.
 """
 
 import functools
