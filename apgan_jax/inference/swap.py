@@ -112,6 +112,10 @@ def _video_lines(stats: VideoStats) -> list[str]:
             f'the target is damaged: {stats.decode_errors} errors, {stats.lost_seconds:.2f} s '
             'could not be read'
         )
+    if stats.clock_restarts:
+        lines.append(
+            f"the target's clock begins anew {stats.clock_restarts} times; its parts follow each other"
+        )
     if stats.audio_transcoded:
         lines.append(f'{stats.audio_transcoded} sound tracks were converted to AAC')
     if stats.subtitles_converted:

@@ -23,6 +23,7 @@ from av.stream import Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from apgan_jax.errors import UserError
+from apgan_jax.video.clock import Clock
 
 CAMERA_PREFIX = 'camera:'
 # MPEG program and transport streams count from whenever the transmitter was switched on.
@@ -187,6 +188,7 @@ class VideoReader:
       origin: seconds that are subtracted from the target's times.
       start: as given.
       end: as given.
+      clock: which mends the target's own where that begins anew.
       decode_errors: damaged packets and frames so far.
       decoded_until: seconds on the target's clock up to which there were frames so far.
 
@@ -206,6 +208,7 @@ class VideoReader:
             self.container = stack.enter_context(open_container(target))
             self.stream = _video_stream(self.container, target)
             self.clock_start = _clock_start(self.container)
+            self.clock = clock_of(self.container)
             self._reformatter = VideoReformatter()
             self._last_pts: int | None = None
             self._decoded = self._decode_from(start)
@@ -282,7 +285,11 @@ class VideoReader:
         if start and seek:
             seek_before(self.container, start)
         since = Fraction(start) - TIME_TOLERANCE if start else -inf
-        for packet in packets_of(self.container, [self.stream], self._count_error):
+        streams = [self.stream, *clocked_streams(self.container)]
+        for packet in packets_of(self.container, streams, self._count_error):
+            self.clock.mend(packet)
+            if packet.stream.index != self.stream.index:
+                continue
             for frame in decode(packet, self._count_error):
                 self._stamp(frame)
                 if self._clock_time(frame) >= since:
@@ -292,6 +299,7 @@ class VideoReader:
         """The first frame from `start` on, decoded from the beginning without a seek."""
         self.container.seek(0)
         self.decode_errors, self._last_pts = 0, None
+        self.clock = clock_of(self.container)
         self._decoded = self._decode_from(self.start, seek=False)
         return next(self._decoded, None)
 
@@ -299,12 +307,20 @@ class VideoReader:
         """Gives a frame its time: its own, or the next one where it has none or lies behind."""
         frame.duration = frame.duration or round(1 / self.rate / frame.time_base)
         if frame.pts is None:
-            frame.pts = 0 if self._last_pts is None else self._last_pts + frame.duration
+            frame.pts = self._guessed_pts(frame)
         if self._last_pts is not None:
             frame.pts = max(frame.pts, self._last_pts + 1)
         elif self.is_live:
             self.clock_start = frame.pts * frame.time_base
         self._last_pts = frame.pts
+
+    def _guessed_pts(self, frame: Any) -> int:
+        """The time of a frame that has none: that of its decoding, or after the last one."""
+        if self._last_pts is not None:
+            return self._last_pts + frame.duration
+        if frame.dts is not None:
+            return frame.dts
+        return round(self.clock_start / frame.time_base)
 
     def _clock_time(self, frame: Any) -> Fraction:
         return Fraction(frame.pts * frame.time_base - self.clock_start)
@@ -357,6 +373,25 @@ def seek_before(container: Any, seconds: float) -> None:
     if container.format.name in _FORMATS_WITH_EXACT_SEEK:
         with suppress(av.FFmpegError):
             container.seek(int(max(0.0, seconds - _SEEK_MARGIN_SECONDS) * av.time_base))
+
+
+def clock_of(container: Any) -> Clock:
+    """A clock for a container's packets, from its beginning on."""
+    return Clock(
+        may_restart=bool(clocked_streams(container)),
+        may_jump_ahead=container.format.name in _FORMATS_WITH_ARBITRARY_START,
+    )
+
+
+def clocked_streams(container: Any) -> list[Any]:
+    """The streams whose packets a clock must see: the same for all who read a file.
+
+    None where there is an index, which has no times that go back.
+    """
+    if container.format.name in _FORMATS_WITH_EXACT_SEEK:
+        return []
+    streams = [*container.streams.video, *container.streams.audio]
+    return [stream for stream in streams if stream.codec_context is not None]
 
 
 def packets_of(

@@ -15,6 +15,8 @@ from av.stream import Discard
 from apgan_jax.video.reader import (
     TIME_TOLERANCE,
     VideoReader,
+    clock_of,
+    clocked_streams,
     decode,
     open_container,
     packets_of,
@@ -28,6 +30,8 @@ _KEPT_METADATA = ('language', 'title')
 # Chapters are stored a second time as text, which shows up as a stream of this name.
 _CHAPTER_STREAM = 'bin_data'
 _MAX_INTERLEAVING_SECONDS = 10
+# Seconds; at most a few packets of sound.
+_OVERLAP = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,11 @@ class CopiedSound:
         if not part.place(packet):
             return []
         if self._last_dts is not None and packet.dts <= self._last_dts:
-            on_error()  # out of order, which containers refuse
-            return []
+            if packet.dts * packet.time_base < self._last_dts * packet.time_base - _OVERLAP:
+                on_error()  # out of order, which containers refuse
+                return []
+            # Where two recordings meet, the first one's sound may reach into the second one's.
+            packet.pts = packet.dts = self._last_dts + 1
         self._last_dts = packet.dts
         packet.stream = self._target
         return [packet]
@@ -236,14 +243,12 @@ class SideStreams:
         """The packets to write, about in the order of their times."""
         if self._source is None or not self.tracks:
             return
-        streams = [stream for stream in self._source.streams if stream.index in self.tracks]
-        for stream in self._source.streams:
-            if stream.index not in self.tracks:
-                stream.discard = Discard.all
+        clock, streams = clock_of(self._source), self._streams()
         if self._part.is_cut:
             seek_before(self._source, self._reader.start or 0.0)
         for packet in packets_of(self._source, streams, self._count_error):
-            if not self._has_time(packet):
+            clock.mend(packet)
+            if packet.stream.index not in self.tracks or not self._has_time(packet):
                 continue
             if self._part.is_far_behind(packet):
                 break
@@ -252,6 +257,16 @@ class SideStreams:
             yield from track.convert(packet, self._part, self._count_error)
         for track in self.tracks.values():
             yield from track.finish()
+
+    def _streams(self) -> list[Any]:
+        """Those to be read; the others of the source are passed over."""
+        assert self._source is not None
+        clocked = {stream.index for stream in clocked_streams(self._source)}
+        needed = clocked | self.tracks.keys()
+        for stream in self._source.streams:
+            if stream.index not in needed:
+                stream.discard = Discard.all
+        return [stream for stream in self._source.streams if stream.index in needed]
 
     def _has_time(self, packet: Any) -> bool:
         if not packet.size:  # demuxers end with empty packets

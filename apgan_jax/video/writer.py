@@ -42,6 +42,7 @@ class VideoStats:
       frames: frames written.
       unchanged_frames: those that had no patches.
       decode_errors: packets and frames that were damaged; FFmpeg conceals what it can.
+      clock_restarts: how often the source's clock began anew; the parts follow each other.
       lost_seconds: the declared duration less what could be decoded: a file cut short.
       audio_copied: sound tracks kept bytewise.
       audio_transcoded: sound tracks that the output's container cannot carry, encoded as AAC.
@@ -55,6 +56,7 @@ class VideoStats:
     frames: int = 0
     unchanged_frames: int = 0
     decode_errors: int = 0
+    clock_restarts: int = 0
     lost_seconds: float = 0.0
     audio_copied: int = 0
     audio_transcoded: int = 0
@@ -196,6 +198,7 @@ class VideoWriter:
             frames=self._folder.frames,
             unchanged_frames=self._folder.frames - painted,
             decode_errors=self._reader.decode_errors + others.decode_errors,
+            clock_restarts=self._reader.clock.restarts,
             lost_seconds=_lost_seconds(self._reader, others),
             audio_copied=others.count(CopiedSound),
             audio_transcoded=others.count(EncodedSound),
@@ -253,7 +256,8 @@ def _decoding_time(packet: Any) -> float:
 
 def _lost_seconds(reader: VideoReader, others: SideStreams) -> float:
     declared = declared_seconds(reader)
-    if declared is None or reader.end is not None:
+    # A header knows one clock only.
+    if declared is None or reader.end is not None or reader.clock.restarts:
         return 0.0
     # Sound may go on for longer than the picture, whose own duration is better where known.
     is_pictures = reader.stream.duration is not None
