@@ -113,8 +113,12 @@ def _video_lines(stats: VideoStats) -> list[str]:
             'could not be read'
         )
     if stats.clock_restarts:
+        times = f'{stats.clock_restarts} times'
+        lines.append(f"the target's clock begins anew {times}; its parts follow each other")
+    if stats.fitted_frames:
         lines.append(
-            f"the target's clock begins anew {stats.clock_restarts} times; its parts follow each other"
+            f'{stats.fitted_frames} frames of another size, format or rotation were made like the '
+            'first one'
         )
     if stats.audio_transcoded:
         lines.append(f'{stats.audio_transcoded} sound tracks were converted to AAC')

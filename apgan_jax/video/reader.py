@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
-from math import cos, inf, isfinite, radians, sin
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +24,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from apgan_jax.errors import UserError
 from apgan_jax.video.clock import Clock
+from apgan_jax.video.decoded import Orientation, display_matrix, side_data, views
+from apgan_jax.video.fitting import FrameFitter
 
 CAMERA_PREFIX = 'camera:'
 # MPEG program and transport streams count from whenever the transmitter was switched on.
@@ -39,48 +41,6 @@ TIME_TOLERANCE = Fraction(1, 1_000_000)
 # RGB serves to find and crop faces and is never encoded, so swscale's fast paths do. One thread:
 # waking more costs as much as they save at these sizes. Any: PyAV's stubs type each argument apart.
 _FAST: dict[str, Any] = {'interpolation': Interpolation.FAST_BILINEAR, 'threads': 1}
-
-
-@dataclass(frozen=True)
-class Orientation:
-    """How stored frames are shown: transposed first, then mirrored."""
-
-    is_transposed: bool = False
-    is_mirrored_x: bool = False
-    is_mirrored_y: bool = False
-
-    @classmethod
-    def from_display_matrix(cls, matrix: tuple[int, ...] | None) -> 'Orientation':
-        """Reads FFmpeg's display matrix: (x, y) is shown at (a·x + c·y, b·x + d·y)."""
-        if matrix is None:
-            return cls()
-        a, b, _, c, d, *_ = matrix
-        if abs(a) >= abs(b):
-            return cls(False, a < 0, d < 0)
-        return cls(True, c < 0, b < 0)
-
-    def upright(self, stored: np.ndarray) -> np.ndarray:
-        """Turns a stored frame (h, w, 3) into the one that a viewer sees, C-contiguous."""
-        turned = stored.swapaxes(0, 1) if self.is_transposed else stored
-        step_y, step_x = (-1 if self.is_mirrored_y else 1), (-1 if self.is_mirrored_x else 1)
-        return np.ascontiguousarray(turned[::step_y, ::step_x])
-
-    def upright_from_stored(self, height: int, width: int) -> np.ndarray:
-        """The same for pixels.
-
-        Args:
-          height: of the stored frame, pixels.
-          width: likewise.
-
-        Returns:
-          float64 (2, 3), stored pixels to upright ones.
-        """
-        if self.is_transposed:
-            height, width = width, height
-        x, y = ((0.0, 1.0), (1.0, 0.0)) if self.is_transposed else ((1.0, 0.0), (0.0, 1.0))
-        row_x = (-x[0], -x[1], width - 1.0) if self.is_mirrored_x else (*x, 0.0)
-        row_y = (-y[0], -y[1], height - 1.0) if self.is_mirrored_y else (*y, 0.0)
-        return np.array([row_x, row_y])
 
 
 @dataclass(frozen=True)
@@ -210,6 +170,7 @@ class VideoReader:
             self.clock_start = _clock_start(self.container)
             self.clock = clock_of(self.container)
             self._reformatter = VideoReformatter()
+            self._fit = FrameFitter()
             self._last_pts: int | None = None
             self._decoded = self._decode_from(start)
             first = next(self._decoded, None)
@@ -241,6 +202,11 @@ class VideoReader:
     def is_live(self) -> bool:
         """Whether it is a camera, which can be read only once."""
         return is_camera(self.target)
+
+    @property
+    def fitted_frames(self) -> int:
+        """Frames so far that were of another size, format, rotation or colour than the first."""
+        return self._fit.fitted
 
     @property
     def time_base(self) -> Fraction:
@@ -333,7 +299,7 @@ class VideoReader:
                 return
             self.decoded_until = time + frame.duration * frame.time_base
             frame.pts -= round(self.origin / frame.time_base)
-            yield frame
+            yield self._fit(frame)
 
     def _count_error(self) -> None:
         self.decode_errors += 1
@@ -419,15 +385,6 @@ def decode(packet: av.Packet, on_error: Callable[[], None]) -> list[Any]:
     return frames
 
 
-def views(frame: Any) -> list[np.ndarray]:
-    """The samples of each plane, (h, w) uint8 or, of more than 8 bits, uint16; without a copy."""
-    kind = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
-    return [
-        np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
-        for plane in frame.planes
-    ]
-
-
 def _camera(target: Path | str) -> tuple[str, str | None]:
     """What to open and as which format: the platform's camera by number, else a path or URL."""
     name = str(target).removeprefix(CAMERA_PREFIX)
@@ -487,7 +444,7 @@ def _check_size(decoder: Any, target: Path | str) -> None:
 
 def _describe(reader: VideoReader, frame: Any) -> VideoInfo:
     container, stream = reader.container, reader.stream
-    matrix = _display_matrix(frame)
+    matrix = display_matrix(frame)
     is_turned = Orientation.from_display_matrix(matrix).is_transposed
     height, width = (frame.width, frame.height) if is_turned else (frame.height, frame.width)
     rate = stream.average_rate or stream.guessed_rate
@@ -539,33 +496,9 @@ def _fast_frame(frame: Any) -> Any:
     return fast
 
 
-def _display_matrix(frame: Any) -> tuple[int, ...] | None:
-    data = _side_data(frame, 'DISPLAYMATRIX')
-    if data is not None:
-        return tuple(int(v) for v in np.frombuffer(data, np.int32))
-    return _turned_matrix(frame.rotation)
-
-
-def _turned_matrix(degrees: int) -> tuple[int, ...] | None:
-    """The display matrix of a rotation, counter-clockwise; None for none."""
-    if not degrees:
-        return None
-    c, s = round(cos(radians(degrees))) << 16, round(sin(radians(degrees))) << 16
-    return (c, -s, 0, s, c, 0, 0, 0, 1 << 30)
-
-
-def _side_data(frame: Any, name: str) -> Any:
-    """What is kept beside a frame under PyAV's name; None without."""
-    try:
-        return frame.side_data.get(name)
-    # PyAV gives none of it where there is some that it has no name for, such as EXIF.
-    except ValueError:
-        return None
-
-
 def _mastering_display(frame: Any) -> tuple[Fraction, ...] | None:
     """FFmpeg's AVMasteringDisplayMetadata: ten rationals and whether each part is set."""
-    data = _side_data(frame, 'MASTERING_DISPLAY_METADATA')
+    data = side_data(frame, 'MASTERING_DISPLAY_METADATA')
     if data is None:
         return None
     values = np.frombuffer(data, np.int32)
@@ -575,7 +508,7 @@ def _mastering_display(frame: Any) -> tuple[Fraction, ...] | None:
 
 
 def _content_light(frame: Any) -> tuple[int, int] | None:
-    data = _side_data(frame, 'CONTENT_LIGHT_LEVEL')
+    data = side_data(frame, 'CONTENT_LIGHT_LEVEL')
     if data is None:
         return None
     greatest, mean = np.frombuffer(data, np.uint32)[:2]

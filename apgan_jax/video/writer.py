@@ -43,6 +43,7 @@ class VideoStats:
       unchanged_frames: those that had no patches.
       decode_errors: packets and frames that were damaged; FFmpeg conceals what it can.
       clock_restarts: how often the source's clock began anew; the parts follow each other.
+      fitted_frames: those whose size, format, rotation or colours were made the first one's.
       lost_seconds: the declared duration less what could be decoded: a file cut short.
       audio_copied: sound tracks kept bytewise.
       audio_transcoded: sound tracks that the output's container cannot carry, encoded as AAC.
@@ -57,6 +58,7 @@ class VideoStats:
     unchanged_frames: int = 0
     decode_errors: int = 0
     clock_restarts: int = 0
+    fitted_frames: int = 0
     lost_seconds: float = 0.0
     audio_copied: int = 0
     audio_transcoded: int = 0
@@ -199,6 +201,7 @@ class VideoWriter:
             unchanged_frames=self._folder.frames - painted,
             decode_errors=self._reader.decode_errors + others.decode_errors,
             clock_restarts=self._reader.clock.restarts,
+            fitted_frames=self._reader.fitted_frames,
             lost_seconds=_lost_seconds(self._reader, others),
             audio_copied=others.count(CopiedSound),
             audio_transcoded=others.count(EncodedSound),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from apgan_jax.errors import UserError
 from apgan_jax.video import reader as reader_module
-from apgan_jax.video.reader import Orientation, VideoReader, probe
+from apgan_jax.video.reader import VideoReader, probe
 from support.video_clips import BT709, LIMITED, copy_video, still, write_clip
 
 
@@ -25,21 +25,6 @@ def test_probe_reports_the_header(tmp_path):
     assert info.has_sound
     assert info.pixel_aspect == Fraction(4, 3)
     assert (info.color_matrix, info.color_range) == (BT709, LIMITED)
-
-
-def test_orientation_of_pictures_and_of_pixels_is_the_same_for_all_eight():
-    stored = np.arange(15).reshape(3, 5, 1)
-    for transposed in (False, True):
-        for x in (-1, 1):
-            for y in (-1, 1):
-                matrix = (0, y, 0, x, 0, 0, 0, 0, 1) if transposed else (x, 0, 0, 0, y, 0, 0, 0, 1)
-                orientation = Orientation.from_display_matrix(matrix)
-                upright = orientation.upright(stored)
-                affine = orientation.upright_from_stored(3, 5)
-                for row in range(3):
-                    for column in range(5):
-                        place = (affine @ (column, row, 1)).astype(int)
-                        assert upright[place[1], place[0], 0] == stored[row, column, 0]
 
 
 @pytest.mark.parametrize('name', ['yuv420p', 'yuv422p', 'yuv444p', 'yuv420p10le', 'bgr0'])
