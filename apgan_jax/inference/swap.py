@@ -121,7 +121,7 @@ def _video_lines(stats: VideoStats) -> list[str]:
             'first one'
         )
     if stats.audio_transcoded:
-        lines.append(f'{stats.audio_transcoded} sound tracks were converted to AAC')
+        lines.append(f'converted to AAC: {", ".join(stats.transcoded_streams)}')
     if stats.subtitles_converted:
         lines.append(f'{stats.subtitles_converted} subtitle tracks were converted to mov_text')
     if any(stats.padded):

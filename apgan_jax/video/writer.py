@@ -29,6 +29,7 @@ from apgan_jax.video.streams import (
     EncodedSound,
     SideStreams,
 )
+from apgan_jax.video.trial import choose_tracks
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v')
 _DEFAULT_ENCODING = Encoding()
@@ -47,6 +48,7 @@ class VideoStats:
       lost_seconds: the declared duration less what could be decoded: a file cut short.
       audio_copied: sound tracks kept bytewise.
       audio_transcoded: sound tracks that the output's container cannot carry, encoded as AAC.
+      transcoded_streams: their names, see `dropped_streams`.
       subtitles_copied: subtitle tracks kept bytewise.
       subtitles_converted: text tracks that the container cannot carry, as mov_text.
       dropped_streams: kind, codec and language of the streams left out.
@@ -62,6 +64,7 @@ class VideoStats:
     lost_seconds: float = 0.0
     audio_copied: int = 0
     audio_transcoded: int = 0
+    transcoded_streams: tuple[str, ...] = ()
     subtitles_copied: int = 0
     subtitles_converted: int = 0
     dropped_streams: tuple[str, ...] = ()
@@ -104,6 +107,9 @@ class VideoWriter:
         self._output, self._reader, self._encoding = Path(output), reader, encoding
         _check_output(self._output, reader, resume=resume)
         self._picture = picture_format(reader, encoding)
+        # .m4v by name would make a raw MPEG-4 stream.
+        self._muxer = 'mov' if self._output.suffix.lower() == '.mov' else 'mp4'
+        self._ways = choose_tracks(reader, self._muxer)
         self._painter = Painter(self._picture, reader.info.orientation, reader.info.stored_size)
         folder = self._output.with_name(f'{self._output.name}.parts') if parts is None else parts
         fingerprint = _fingerprint(reader, encoding, segment_seconds, job or {})
@@ -170,12 +176,10 @@ class VideoWriter:
             self._segment = None
 
     def _assemble(self, path: Path) -> VideoStats:
-        # .m4v by name would make a raw MPEG-4 stream.
-        muxer = 'mov' if self._output.suffix.lower() == '.mov' else 'mp4'
         options = _container_options(self._picture.time_base.denominator)
-        with av.open(str(path), 'w', format=muxer, container_options=options) as container:
+        with av.open(str(path), 'w', format=self._muxer, container_options=options) as container:
             video = add_stream(container, self._encoding, self._picture, self._reader.info)
-            with SideStreams(self._reader, container) as others:
+            with SideStreams(self._reader, container, self._ways) as others:
                 packets = heapq.merge(self._packets(video), others.packets(), key=_decoding_time)
                 for packet in packets:
                     container.mux(packet)
@@ -205,6 +209,7 @@ class VideoWriter:
             lost_seconds=_lost_seconds(self._reader, others),
             audio_copied=others.count(CopiedSound),
             audio_transcoded=others.count(EncodedSound),
+            transcoded_streams=others.encoded,
             subtitles_copied=others.count(CopiedText),
             subtitles_converted=others.count(ConvertedText),
             dropped_streams=others.dropped,
