@@ -126,6 +126,8 @@ def _video_lines(stats: VideoStats) -> list[str]:
         lines.append(f'{stats.subtitles_converted} subtitle tracks were converted to mov_text')
     if any(stats.padded):
         lines.append('{} lines and {} columns were added, for 4:2:0'.format(*stats.padded))
+    if stats.not_kept:
+        lines.append(f'not kept: {", ".join(stats.not_kept)}')
     if stats.dropped_streams:
         lines.append(f'left out: {", ".join(stats.dropped_streams)}')
     return lines

@@ -36,6 +36,8 @@ _FORMATS_WITH_EXACT_SEEK = {'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm'}
 _SEEK_MARGIN_SECONDS = 1
 # As many as photos may have: a header can ask for more memory than there is.
 _MAX_PIXELS = 178_000_000
+# FFmpeg's AVFieldOrder, of those that are shown so.
+_BOTTOM_FIRST = (3, 4)
 # `--start 0.28` is the frame at 7/25, whatever floating point makes of it.
 TIME_TOLERANCE = Fraction(1, 1_000_000)
 # RGB serves to find and crop faces and is never encoded, so swscale's fast paths do. One thread:
@@ -64,6 +66,9 @@ class VideoInfo:
       mastering_display: x and y of red, green, blue and white, then the least and the greatest
         luminance in cd/m²; None if not said.
       content_light: greatest and greatest mean luminance of a frame, cd/m²; None if not said.
+      first_field: 'top' or 'bottom', which of an interlaced frame's fields is shown first; None for
+        progressive frames.
+      has_alpha: whether the file has transparency, which not every decoder gives.
     """
 
     width: int
@@ -81,6 +86,8 @@ class VideoInfo:
     display_matrix: tuple[int, ...] | None
     mastering_display: tuple[Fraction, ...] | None = None
     content_light: tuple[int, int] | None = None
+    first_field: str | None = None
+    has_alpha: bool = False
 
     @property
     def orientation(self) -> Orientation:
@@ -465,6 +472,8 @@ def _describe(reader: VideoReader, frame: Any) -> VideoInfo:
         display_matrix=matrix,
         mastering_display=_mastering_display(frame),
         content_light=_content_light(frame),
+        first_field=_first_field(frame, stream),
+        has_alpha=_has_alpha(frame, stream),
     )
 
 
@@ -494,6 +503,18 @@ def _fast_frame(frame: Any) -> Any:
         # Half a pixel beside where 4:2:0 has its colours, which no face network sees.
         cv2.resize(source, target.shape[::-1], target, interpolation=cv2.INTER_AREA)
     return fast
+
+
+def _first_field(frame: Any, stream: Any) -> str | None:
+    if not frame.interlaced_frame:
+        return None
+    return 'bottom' if stream.codec_context.field_order in _BOTTOM_FIRST else 'top'
+
+
+def _has_alpha(frame: Any, stream: Any) -> bool:
+    """Also where FFmpeg's decoder passes over it, as that of VP9 does."""
+    is_decoded = any(component.is_alpha for component in frame.format.components)
+    return is_decoded or stream.metadata.get('alpha_mode') == '1'
 
 
 def _mastering_display(frame: Any) -> tuple[Fraction, ...] | None:

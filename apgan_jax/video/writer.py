@@ -18,7 +18,13 @@ import numpy as np
 from apgan_jax.errors import UserError
 from apgan_jax.face.blending import Patch
 from apgan_jax.files.atomic import whole_file
-from apgan_jax.video.encoding import Encoding, add_stream, create_encoder, picture_format
+from apgan_jax.video.encoding import (
+    Encoding,
+    add_stream,
+    create_encoder,
+    not_kept,
+    picture_format,
+)
 from apgan_jax.video.planes import Painter
 from apgan_jax.video.reader import Frame, VideoReader, declared_seconds
 from apgan_jax.video.segments import SegmentEncoder, SegmentFolder, decoding_times, in_segments
@@ -52,6 +58,7 @@ class VideoStats:
       subtitles_copied: subtitle tracks kept bytewise.
       subtitles_converted: text tracks that the container cannot carry, as mov_text.
       dropped_streams: kind, codec and language of the streams left out.
+      not_kept: what the picture has lost beside, for people.
       padded: lines and columns added, because the encoder needs even numbers of them.
       pixel_format: FFmpeg's name of the format written.
     """
@@ -68,6 +75,7 @@ class VideoStats:
     subtitles_copied: int = 0
     subtitles_converted: int = 0
     dropped_streams: tuple[str, ...] = ()
+    not_kept: tuple[str, ...] = ()
     padded: tuple[int, int] = (0, 0)
     pixel_format: str = ''
 
@@ -213,6 +221,7 @@ class VideoWriter:
             subtitles_copied=others.count(CopiedText),
             subtitles_converted=others.count(ConvertedText),
             dropped_streams=others.dropped,
+            not_kept=not_kept(self._reader.info, self._encoding, self._picture),
             padded=(self._picture.height - height, self._picture.width - width),
             pixel_format=self._picture.name,
         )
