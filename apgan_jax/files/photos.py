@@ -110,6 +110,8 @@ def is_photo(path: Path) -> bool:
         if path.is_file():  # Opening a pipe would wait for somebody to write to it.
             with _opened(path) as image:
                 return image.format not in _VIDEO_FORMATS or _count(image) == 1
+    except Image.DecompressionBombError:
+        return True
     except Exception:  # See `read_photo`.
         pass
     return is_image(path)

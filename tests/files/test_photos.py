@@ -227,9 +227,10 @@ def test_a_picture_that_fills_the_memory_is_refused_by_its_header(tmp_path):
     header = b'IHDR' + struct.pack('>IIBBBBB', 30_000, 30_000, 8, 2, 0, 0, 0)
     data = b'\x89PNG\r\n\x1a\n' + struct.pack('>I', 13) + header
     data += struct.pack('>I', zlib.crc32(header)) + struct.pack('>I', 0) + b'IDAT' + bytes(4)
-    (tmp_path / 'photo.png').write_bytes(data)
+    (tmp_path / 'photo').write_bytes(data)
+    assert is_photo(tmp_path / 'photo')
     with pytest.raises(UserError, match='has more than 178 megapixels; make it smaller'):
-        read_photo(tmp_path / 'photo.png')
+        read_photo(tmp_path / 'photo')
 
 
 def test_samples_of_32_bits_are_refused(tmp_path):
