@@ -148,23 +148,13 @@ def decode_photo(data: bytes) -> WholePhoto:
       Exception: they are none, in as many ways as decoders have.
     """
     with _opened(io.BytesIO(data)) as image:
-        not_kept = [f'all but the first of {_count(image)} pictures'] if _count(image) > 1 else []
-        if image.info.get('bit_depth', 8) > 8:
-            not_kept.append(f'{image.info["bit_depth"]} bits (8 are read)')
         samples, is_grey = _samples(image, data)
-        profile = image.info.get('icc_profile')
-        if image.mode == 'CMYK':
-            not_kept.append('CMYK colours')
-        elif profile and not colour_profiles.is_usable(profile, 'L' if is_grey else 'RGB'):
-            not_kept.append('a colour profile that does not fit')
-            profile = None
-        exif = _exif(image)
-        if exif is None:
-            not_kept.append('damaged EXIF')
         pixels, alpha = _split(_upright(samples, image), is_grey=is_grey)
-        if image.mode == 'CMYK':
-            profile = None
-        return WholePhoto(pixels, alpha, profile or None, exif or None, tuple(not_kept))
+        profile, exif = _profile(image, is_grey=is_grey), _exif(image)
+        not_kept = _not_kept(
+            image, data, has_profile=profile is not None, has_exif=exif is not None
+        )
+        return WholePhoto(pixels, alpha, profile, exif or None, not_kept)
 
 
 class _TooDeepError(ValueError):
@@ -248,9 +238,42 @@ def _split(samples: np.ndarray, *, is_grey: bool) -> tuple[np.ndarray, np.ndarra
     return pixels, alpha
 
 
+def _profile(image: Image.Image, *, is_grey: bool) -> bytes | None:
+    """That of the pixels; None for sRGB, which `_samples` makes of CMYK, and if it is none."""
+    profile = image.info.get('icc_profile')
+    fits = profile and colour_profiles.is_usable(profile, 'L' if is_grey else 'RGB')
+    return profile if fits and image.mode != 'CMYK' else None
+
+
 def _exif(image: Image.Image) -> bytes | None:
     """What of it holds, see `kept_exif`; None if it is damaged."""
     try:
         return kept_exif(image.getexif())
     except Exception:  # As in `read_photo`.
         return None
+
+
+def _not_kept(
+    image: Image.Image, data: bytes, *, has_profile: bool, has_exif: bool
+) -> tuple[str, ...]:
+    lost = []
+    if _count(image) > 1:
+        lost.append(f'all but the first of {_count(image)} pictures')
+    if image.mode == 'CMYK':
+        lost.append('CMYK colours')
+    elif image.info.get('icc_profile') and not has_profile:
+        lost.append('a colour profile that does not fit')
+    if image.format in ('AVIF', 'HEIF') and (bits := _coded_bits(image, data)) > 8:
+        lost.append(f'{bits} bits (8 are read)')
+    if not has_exif:
+        lost.append('damaged EXIF')
+    return tuple(lost)
+
+
+def _coded_bits(image: Image.Image, data: bytes) -> int:
+    """Of formats that Pillow gives 8 bits of, whatever they have."""
+    if image.format == 'HEIF':
+        return image.info.get('bit_depth', 8)
+    # The flags "high bit depth" and "twelve bit" of the codec's configuration box.
+    flags = data[data.find(b'av1C') + 6]
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8

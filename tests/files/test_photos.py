@@ -7,6 +7,7 @@ import zlib
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 from PIL import Image, ImageCms
@@ -89,9 +90,31 @@ def test_what_exif_shows_of_the_original_is_left_out():
     assert set(kept.get_ifd(0x8825)) == {1, 2}
 
 
-def test_damaged_exif_is_named():
+def test_damaged_exif_disturbs_nothing():
     data = encoded(picture(), 'JPEG', exif=b'Exif\0\0MM\0*\0\0\0\x08\xff\xff' + bytes(30))
-    assert decode_photo(data).rgb.shape == picture().shape
+    photo = decode_photo(data)
+    assert photo.exif is None
+    assert difference(photo.rgb, picture()) < 3
+
+
+@pytest.mark.parametrize(('depth', 'lost'), [(8, ()), (10, ('10 bits (8 are read)',))])
+@pytest.mark.parametrize('name', ['AVIF', 'HEIF'])
+def test_bits_that_are_not_read_are_named(name, depth, lost):
+    deep = picture().astype(np.uint16) << (depth - 8)
+    if name == 'AVIF':
+        samples = picture() if depth == 8 else deep
+        data = cv2.imencode('.avif', samples[:, :, ::-1], [cv2.IMWRITE_AVIF_DEPTH, depth])[
+            1
+        ].tobytes()
+    elif depth == 8:
+        data = encoded(picture(), name)
+    else:
+        file = io.BytesIO()
+        pillow_heif.from_bytes('RGB;16', (96, 64), (deep << 6).tobytes()).save(file)
+        data = file.getvalue()
+    photo = decode_photo(data)
+    assert photo.not_kept == lost
+    assert difference(photo.rgb, picture()) < 5
 
 
 @pytest.mark.parametrize('name', ['PNG', 'TIFF'])
