@@ -20,6 +20,9 @@ from apgan_jax.errors import UserError, first_line
 from apgan_jax.evaluation import command as evaluation
 from apgan_jax.inference.blend import Blend, add_blend_options
 
+# Exit status: written, but somebody may be recognisable in it.
+_DOUBTFUL = 3
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
@@ -70,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     anonymise = commands.add_parser('anonymise', help='give everybody an invented identity')
     _add_files(anonymise)
     _add_bundle(anonymise)
+    anonymise.add_argument(
+        '--strict', action='store_true', help='write nothing if anybody may be recognisable still'
+    )
     anonymise.set_defaults(run=_anonymise)
 
     verify = commands.add_parser('verify', help='check the mark of a file')
@@ -121,6 +127,9 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--certificate', type=Path, help='PEM chain to sign with, with --key')
     parser.add_argument('--key', type=Path, help='PEM key to sign with')
     parser.add_argument('--contact-sheet', type=Path, help='a picture of target and output frames')
+    parser.add_argument(
+        '--allow-none', action='store_true', help='no error where no face is to be changed'
+    )
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -190,7 +199,7 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
             start=how.start,
             end=how.end,
         )
-    return 0
+    return _DOUBTFUL if report.counts.doubtful else 0
 
 
 def _output(options: argparse.Namespace):
@@ -209,6 +218,8 @@ def _output(options: argparse.Namespace):
         label=DEFAULT_TEXT if options.label == '' else options.label,
         credentials=signer,
         resume=options.resume,
+        strict=getattr(options, 'strict', False),
+        allow_none=options.allow_none,
     )
 
 

@@ -32,6 +32,7 @@ import tensorflow_datasets as tfds
 from apgan_jax.bundle import load_bundle
 from apgan_jax.data.records import DATASET_NAME, SYNTHETIC_KEY
 from apgan_jax.errors import UserError
+from apgan_jax.face import blending
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.landmarks import Face, FaceLandmarker
@@ -42,7 +43,6 @@ from apgan_jax.inference.casting import Role
 from apgan_jax.inference.frame_swapper import FrameSwapper
 from apgan_jax.inference.prefetch import prefetch
 from apgan_jax.inference.sources import MAX_FACES
-from apgan_jax.inference.swap import with_patches
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
 from apgan_jax.provenance import xmp
@@ -221,7 +221,9 @@ def swap_tasks(swapper: Swapper, tasks: Sequence[SwapTask]) -> list[np.ndarray]:
     # Made anew each time: it remembers everybody it has seen.
     frame_swapper = FrameSwapper(swapper, casting, batch_size=_BATCH, blend=BLEND)
     faces = ((t, [TrackedFace(person, t.face.landmarks)]) for person, t in enumerate(tasks))
-    return [with_patches(done.frame.rgb, done.patches) for done in frame_swapper.run(faces)]
+    return [
+        blending.with_patches(done.frame.rgb, done.patches) for done in frame_swapper.run(faces)
+    ]
 
 
 def reverse_features(

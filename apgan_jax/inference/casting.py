@@ -151,32 +151,19 @@ class Largest:
         self._person = state
 
 
-class Numbered:
-    """The n-th person of the clip, in order of appearance, from the left within a frame.
+class Numbered(_Forgetful):
+    """The n-th person, in order of appearance, from the left within a frame.
 
     Args:
       number: from 1.
     """
 
     def __init__(self, number: int) -> None:
-        self._number = number
-        self._order: list[int] = []
+        self._person = number - 1
 
     def __call__(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
         """At most one face."""
-        for face in sorted(faces, key=_middle):
-            if face.person not in self._order:
-                self._order.append(face.person)
-        wanted = self._order[self._number - 1 : self._number]
-        return [face for face in faces if face.person in wanted]
-
-    def state(self) -> list[int]:
-        """See `Remembering`: people in the order of their appearance."""
-        return list(self._order)
-
-    def restore(self, state: list[int]) -> None:
-        """See `Remembering`."""
-        self._order = list(state)
+        return [face for face in faces if face.person == self._person]
 
 
 class Like(_Forgetful):

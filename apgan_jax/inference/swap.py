@@ -17,8 +17,10 @@ from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
 from apgan_jax.files.image_files import images_in
 from apgan_jax.files.photo_writing import PHOTO_OUTPUT_SUFFIXES, write_photo
 from apgan_jax.files.photos import WholePhoto, is_photo, read_photo
-from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper, Swapped
+from apgan_jax.inference.face_counts import FaceCounts
+from apgan_jax.inference.frame_swapper import FrameSwapper, Swapped
 from apgan_jax.inference.label import render_label
+from apgan_jax.inference.last_look import LastLook
 from apgan_jax.inference.photo_painting import paint_photo
 from apgan_jax.inference.session import Session, SessionState
 from apgan_jax.inference.swapper import Swapper
@@ -29,7 +31,6 @@ from apgan_jax.video.reader import VideoReader, is_camera
 from apgan_jax.video.writer import VIDEO_SUFFIXES, VideoStats, VideoWriter
 
 IMAGE_OUTPUT_SUFFIXES = PHOTO_OUTPUT_SUFFIXES
-_MAX_FACES = 8
 _DEFAULT_ENCODING = Encoding()
 
 
@@ -44,6 +45,8 @@ class Output:
       label: text of a visible label; None: no label.
       credentials: that sign; None: the user's own.
       resume: whether to go on after an interrupted run.
+      strict: whether nothing is written if anybody may be recognisable.
+      allow_none: whether a target in which no face is changed is written all the same.
     """
 
     encoding: Encoding = _DEFAULT_ENCODING
@@ -52,6 +55,8 @@ class Output:
     label: str | None = None
     credentials: Credentials | None = None
     resume: bool = False
+    strict: bool = False
+    allow_none: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Job:
       swapper: the model.
       begin: makes what swaps the faces of one target and knows nobody of it yet.
       embed: of a face, by which the tracker knows people again.
+      look: makes what looks for people in what is about to be written; None: nobody does.
       kind: 'swapped' or 'anonymised', for the manifest.
       fingerprint: JSON values that tell this job from another one, for resuming.
     """
@@ -69,6 +75,7 @@ class Job:
     swapper: Swapper
     begin: Callable[[], FrameSwapper]
     embed: Embed
+    look: Callable[[], LastLook] | None = None
     kind: manifest.EditKind = 'swapped'
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -89,20 +96,8 @@ class SwapReport:
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
-        counts = self.counts
-        lines = [f'{counts.swapped} faces swapped in {counts.frames} frames']
-        if counts.blurred:
-            lines.append(f'{counts.blurred} faces could not be swapped safely and were blurred')
-        if counts.without_face:
-            lines.append(f'{counts.without_face} frames without a face were left unchanged')
-        if counts.left:
-            lines.append(f'{counts.left} faces were left as they are')
-        if len(counts.people) > 1:
-            seen = ', '.join(f'{who}: {n} frames' for who, n in sorted(counts.people.items()))
-            lines.append(f'{len(counts.people)} people ({seen})')
-        if self.not_kept:
-            lines.append(f'not kept: {", ".join(self.not_kept)}')
-        return lines + (_video_lines(self.video) if self.video else [])
+        lost = [f'not kept: {", ".join(self.not_kept)}'] if self.not_kept else []
+        return self.counts.lines() + lost + (_video_lines(self.video) if self.video else [])
 
 
 def _video_lines(stats: VideoStats) -> list[str]:
@@ -276,14 +271,19 @@ def _marked(
         yield unsigned, edit
 
 
+@dataclasses.dataclass(frozen=True)
+class _Photo:
+    rgb: np.ndarray
+    time: float = 0.0
+
+
 def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport:
     with _marked(target, output, job, how) as marked:
         photo = read_photo(target)
         with FaceFinder() as finder:
             found = finder.find(photo.rgb)
-        if not _changes_something(found, job):
-            raise UserError(f'--target {target}: no face found; give a photo with a clear face')
         counts, not_kept = _swap_faces(photo, found, marked, job, how)
+        _check_counts(counts, target, how)
         return SwapReport(counts, not_kept=not_kept)
 
 
@@ -301,7 +301,7 @@ def _swap_faces(
 ) -> tuple[FaceCounts, tuple[str, ...]]:
     """Writes a photo with its faces swapped; says also what of it could not be kept."""
     unsigned, edit = marked
-    done = _swapped(photo, found, job.begin())
+    done = _swapped(photo.rgb, found, job.begin(), job.look and job.look())
     # Nothing but the picture, where nobody is to be known by it.
     photo = photo.bare() if job.kind == 'anonymised' else photo
     patches = [*done.patches, *_label(how.label, photo.rgb.shape)]
@@ -311,7 +311,10 @@ def _swap_faces(
 
 
 def swap_picture(
-    picture: np.ndarray, found: FoundFaces, frame_swapper: FrameSwapper
+    picture: np.ndarray,
+    found: FoundFaces,
+    frame_swapper: FrameSwapper,
+    last_look: LastLook | None = None,
 ) -> tuple[np.ndarray, FaceCounts]:
     """A photo with its faces swapped.
 
@@ -319,31 +322,29 @@ def swap_picture(
       picture: RGB uint8 (h, w, 3), not changed.
       found: its faces.
       frame_swapper: that knows nobody yet.
+      last_look: likewise, at what is made; None: nobody looks.
 
     Returns:
       RGB uint8 (h, w, 3), and what became of the faces.
     """
-    done = _swapped(WholePhoto(picture), found, frame_swapper)
-    return with_patches(picture, done.patches), done.counts
+    done = _swapped(picture, found, frame_swapper, last_look)
+    return blending.with_patches(picture, done.patches), done.counts
 
 
 def _swapped(
-    photo: WholePhoto, found: FoundFaces, frame_swapper: FrameSwapper
-) -> Swapped[WholePhoto]:
-    """The patches of a photo."""
+    picture: np.ndarray,
+    found: FoundFaces,
+    frame_swapper: FrameSwapper,
+    last_look: LastLook | None,
+) -> Swapped[_Photo]:
+    """The patches that `swap_picture` blends in."""
     faces = [TrackedFace(person, face.landmarks) for person, face in enumerate(found.faces)]
-    (done,) = frame_swapper.run([(photo, faces)])
+    (done,) = frame_swapper.run([(_Photo(picture), faces)])
     for left, top, width, height in found.unread:
         frame_swapper.give_up(done, (left, top, left + width, top + height))
+    if last_look is not None:
+        ((done, _),) = last_look.run([(done, None)])
     return done
-
-
-def with_patches(picture: np.ndarray, patches: Iterable[blending.Patch]) -> np.ndarray:
-    """A copy of an RGB uint8 picture (h, w, 3) with patches blended in."""
-    changed = picture.copy()
-    for patch in patches:
-        blending.paste(changed, patch)
-    return changed
 
 
 def _swap_folder(
@@ -369,8 +370,7 @@ def _swap_folder(
                 counts.add(FaceCounts(frames=1, without_face=1))
             if on_frame:
                 on_frame()
-    # Numbers of people mean nothing from one photo to the next.
-    counts.people.clear()
+    counts.forget_people()
     return SwapReport(counts, not_kept=tuple(dict.fromkeys(not_kept)))
 
 
@@ -402,7 +402,7 @@ def _swap_video(
     fingerprint = {**job.fingerprint, 'bundle': bundle.sha256, 'label': how.label}
     with (
         VideoReader(target, start=how.start, end=how.end) as reader,
-        FaceTracker(max_faces=_MAX_FACES, embed=job.embed) as tracker,
+        FaceTracker(thorough=job.kind == 'anonymised', embed=job.embed) as tracker,
     ):
         writer = VideoWriter(
             unsigned,
@@ -412,7 +412,8 @@ def _swap_video(
             resume=how.resume,
             job=fingerprint,
         )
-        session, counts = Session(tracker, job.begin()), FaceCounts()
+        session = Session(tracker, job.begin(), job.look and job.look())
+        counts = FaceCounts()
         if writer.restored_notes is not None:
             state = SessionState.of_tree(writer.restored_notes)
             session.restore(state)
@@ -428,7 +429,34 @@ def _swap_video(
                 counts.add(done.counts)
                 if on_frame:
                     on_frame()
-        return SwapReport(counts, writer.finish())
+        stats = writer.finish()
+    _check_counts(counts, target, how)
+    return SwapReport(counts, stats)
+
+
+def _check_counts(counts: FaceCounts, target: Path | str, how: Output) -> None:
+    """Refuses what must not be written under the output's name.
+
+    Raises:
+      UserError: nobody was swapped or blurred, or not everybody safely.
+    """
+    if how.strict and counts.doubtful:
+        places = '; '.join(map(str, counts.doubtful))
+        raise UserError(
+            f'--target {target}: {len(counts.doubtful)} faces may be recognisable still '
+            f'({places}); cut them out, or leave out --strict and look at them'
+        )
+    if how.allow_none or counts.swapped or counts.blurred:
+        return
+    if not counts.people:
+        raise UserError(
+            f'--target {target}: no face found that can be swapped, nothing was written; give one '
+            'with a clear face, or --allow-none'
+        )
+    raise UserError(
+        f'--target {target}: {counts.left} faces seen, none of them chosen, nothing was written; '
+        'choose another --face, or --allow-none'
+    )
 
 
 @contextlib.contextmanager

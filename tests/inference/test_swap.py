@@ -14,10 +14,13 @@ import pytest
 from PIL import Image, ImageCms
 
 from apgan_jax import cli
+from apgan_jax.face import blending
 from apgan_jax.face.finding import FaceFinder, FoundFaces
 from apgan_jax.files.image_files import read_image, write_image
 from apgan_jax.files.photos import read_photo
 from apgan_jax.identity_file import SHIPPED_IDENTITY
+from apgan_jax.inference import frame_swapper, jobs
+from apgan_jax.inference.last_look import LastLook
 from apgan_jax.provenance import manifest
 from support.faces import blank, brighter, head, portrait, write_photos
 from support.processes import ROOT
@@ -84,11 +87,71 @@ def test_turned_clips(tiny_bundle_file, tmp_path, rotation, turns):
 def test_no_face_at_all(tiny_bundle_file, tmp_path, capsys):
     clip = write_clip(tmp_path / 'clip.mp4', [empty(80 + number) for number in range(6)])
     output = tmp_path / 'out.mp4'
-    assert run(tiny_bundle_file, 'swap', clip, output) == 0
+    for command in ('swap', 'anonymise'):
+        assert run(tiny_bundle_file, command, clip, output) == 1
+        assert 'no face found that can be swapped, nothing was written' in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == [clip]
+    assert run(tiny_bundle_file, 'swap', clip, output, '--allow-none') == 0
     printed = capsys.readouterr().out
     assert '0 faces swapped in 6 frames' in printed
-    assert '6 frames without a face were left unchanged' in printed
+    assert '6 frames without a face' in printed
     assert count_frames(output) == 6
+    assert manifest.verify(output).state == 'trusted'
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', '.png'])
+def test_a_choice_that_nobody_meets_is_an_error(tiny_bundle_file, tmp_path, capsys, suffix):
+    picture, target = add_face(empty(), (640, 330), 200), tmp_path / f'target{suffix}'
+    if suffix == '.mp4':
+        write_clip(target, [picture] * 4)
+    else:
+        write_image(target, picture)
+    output = tmp_path / f'out{suffix}'
+    assert run(tiny_bundle_file, 'swap', target, output, '--face', '7') == 1
+    assert 'none of them chosen, nothing was written' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_people_are_numbered_from_one(tiny_bundle_file, tmp_path, capsys, stranger):
+    picture = add_face(add_face(empty(), (330, 330), 180), (900, 330), 180, stranger)
+    clip = write_clip(tmp_path / 'clip.mp4', [picture] * 5)
+    assert run(tiny_bundle_file, 'swap', clip, tmp_path / 'out.mp4', '--face', '2') == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines()[-3:]]
+    assert table == [
+        ['person', 'frames', 'swapped', 'blurred', 'left'],
+        ['1', '5', '0', '0', '5'],
+        ['2', '5', '5', '0', '0'],
+    ]
+
+
+class EverybodyIsKnown:
+    """In place of SFace: whatever is a face is the same person's."""
+
+    def embed(self, crops, window):
+        return np.ones((len(crops), 1))
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', '.png'])
+def test_who_cannot_be_hidden_is_named(tiny_bundle_file, tmp_path, capsys, monkeypatch, suffix):
+    """Patches that hide nothing, in place of blur, over a face."""
+
+    def clear_patch(picture, box):
+        return blending.Patch(picture[:8, :8], np.zeros((8, 8), np.float32), np.eye(2, 3))
+
+    monkeypatch.setattr(frame_swapper, 'blurred_patch', clear_patch)
+    monkeypatch.setattr(jobs, 'LastLook', lambda sface: LastLook(EverybodyIsKnown()))
+    picture, target = add_face(empty(), (640, 330), 200), tmp_path / f'target{suffix}'
+    if suffix == '.mp4':
+        write_clip(target, [picture] * 3)
+    else:
+        write_image(target, picture)
+    output = tmp_path / f'out{suffix}'
+    assert run(tiny_bundle_file, 'anonymise', target, output, '--strict') == 1
+    assert 'may be recognisable still (at 0.00 s from ' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [target]
+    assert run(tiny_bundle_file, 'anonymise', target, output) == 3
+    printed = capsys.readouterr().out
+    assert f'{3 if suffix == ".mp4" else 1} faces may be recognisable still' in printed
     assert manifest.verify(output).state == 'trusted'
 
 
@@ -124,7 +187,7 @@ def test_two_people(tiny_bundle_file, tmp_path, capsys, two_people, face, expect
     assert run(tiny_bundle_file, 'swap', clip, output, '--face', face) == 0
     printed = capsys.readouterr().out
     assert f'{expected} faces swapped in 20 frames' in printed
-    assert '2 people (0: 20 frames, 1: 20 frames)' in printed
+    assert [line.split()[:2] for line in printed.splitlines()[-2:]] == [['1', '20'], ['2', '20']]
     first, *_, last = zip(read_rgb(clip), read_rgb(output), strict=True)
     if face == '1':
         # The one who came first from the left, who is on the right in the end.
@@ -139,7 +202,10 @@ def test_anonymised_people_are_swapped_or_blurred(tiny_bundle_file, tmp_path, ca
     assert run(tiny_bundle_file, 'anonymise', clip, output, '--label') == 0
     report = manifest.verify(output).edit
     assert report.kind == 'anonymised'
-    assert report.faces_swapped + report.faces_blurred == 16
+    # Or both, as this model's faces are hardly any: found again, they count as blurred.
+    people = [line.split() for line in capsys.readouterr().out.splitlines()]
+    people = [row for row in people if row[0] in '12' and len(row) == 5]
+    assert sum(int(swapped) + int(blurred) for _, _, swapped, blurred, _ in people) == 16
     assert report.label == 'synthetic face'
     for number, (before, after) in enumerate(zip(read_rgb(clip), read_rgb(output), strict=True)):
         assert is_changed(before, after, (330 + 25 * number, 220))
@@ -160,7 +226,7 @@ def test_a_photo_of_a_group(tiny_bundle_file, tmp_path, command):
     choice = ['--face', 'all'] if command == 'swap' else []
     assert run(tiny_bundle_file, command, tmp_path / 'group.png', output, *choice) == 0
     edit = manifest.verify(output).edit
-    assert edit.faces_swapped + edit.faces_blurred == len(places) == 12
+    assert edit.faces_swapped + edit.faces_blurred >= len(places) == 12
     for place in places:
         assert is_changed(photo, read_image(output), place, half=15)
 
