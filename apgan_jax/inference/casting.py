@@ -24,6 +24,8 @@ from apgan_jax.models.identity import IdentityEmbedding
 # A face is called the largest until another one is larger by this much: two that are about equal
 # would take turns.
 _LARGER = 1.5
+_MOST_DIGITS = 6
+_LONGEST_SHOWN = 80
 _SELECTORS = ('largest', 'all', 'left', 'right')
 
 
@@ -205,10 +207,12 @@ def parse_selector(text: str, *, like: Callable[[Path], FaceSelector]) -> FaceSe
         return Outermost(text)
     if text.startswith('like:'):
         return like(Path(text.removeprefix('like:')))
-    if text.isdecimal() and int(text) > 0:
+    # Longer ones are nobody's number, and Python refuses to read them from 4,300 digits on.
+    if text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) > 0:
         return Numbered(int(text))
     raise UserError(
-        f'--face {text}: must be one of {", ".join(_SELECTORS)}, a number from 1, or like:PHOTO'
+        f'--face {text[:_LONGEST_SHOWN]}: must be one of {", ".join(_SELECTORS)}, a number from 1, '
+        'or like:PHOTO'
     )
 
 

@@ -18,7 +18,8 @@ from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.finding import FaceFinder
 from apgan_jax.face.people import SAME_PERSON
 from apgan_jax.face.quality import fault_of
-from apgan_jax.files.image_files import images_in, is_image, read_image
+from apgan_jax.files.image_files import images_in
+from apgan_jax.files.photos import is_photo, read_photo
 from apgan_jax.identity_file import load_identity
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
@@ -120,8 +121,8 @@ def usable(pictures: Sequence[SourcePicture]) -> list[SourcePicture]:
 
 
 def _pictures(path: Path, video_frames: int) -> Iterator[tuple[str, np.ndarray]]:
-    if is_image(path):
-        yield str(path), read_image(path)
+    if is_photo(path):
+        yield str(path), read_photo(path).rgb
         return
     for frame in sample_frames(path, video_frames):
         yield f'{path} at {frame.time:.2f} s', frame.rgb

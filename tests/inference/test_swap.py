@@ -6,15 +6,18 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from apgan_jax import cli
 from apgan_jax.face import blending
 from apgan_jax.face.finding import FaceFinder, FoundFaces
 from apgan_jax.files.image_files import read_image, write_image
+from apgan_jax.files.photos import read_photo
 from apgan_jax.identity_file import SHIPPED_IDENTITY
 from apgan_jax.inference import frame_swapper, jobs
 from apgan_jax.inference.last_look import LastLook
@@ -25,6 +28,9 @@ from support.scenes import WIDTH, add_face, empty, write_clip
 from support.video_clips import count_frames, read_rgb, read_sound, read_times
 
 OTHER = brighter(head()[:, ::-1], 0.7)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+# Of `portrait`, pixels.
+FACE, FAR = (225, 110), (460, 460)
 
 
 def run(model, command, target, output, *options):
@@ -260,9 +266,9 @@ def test_a_folder_of_images(tiny_bundle_file, tmp_path, capsys):
     sheet = tmp_path / 'sheet.png'
     assert run(tiny_bundle_file, 'swap', folder, output, '--contact-sheet', sheet) == 0
     assert '3 faces swapped in 4 frames' in capsys.readouterr().out
-    assert sorted(path.name for path in output.iterdir()) == ['a.png', 'b.jpg', 'c.png', 'd.png']
+    assert sorted(path.name for path in output.iterdir()) == ['a.png', 'b.jpg', 'c.png', 'd.webp']
     assert (output / 'c.png').read_bytes() == (folder / 'c.png').read_bytes()
-    for name in ('a.png', 'b.jpg', 'd.png'):
+    for name in ('a.png', 'b.jpg', 'd.webp'):
         assert manifest.verify(output / name).state == 'trusted'
     assert manifest.verify(sheet).state == 'trusted'
     # Two rows of four pictures, 320 px wide; the one without a face stands there unchanged.
@@ -273,13 +279,87 @@ def test_a_folder_of_images(tiny_bundle_file, tmp_path, capsys):
 def test_photos_that_differ_by_suffix_alone_stay_apart(tiny_bundle_file, tmp_path):
     folder = write_photos(
         tmp_path / 'in',
-        dict.fromkeys(['a.png', 'a.webp', 'a.bmp', 'a.webp.png', 'B.bmp', 'b.png'], head()),
+        dict.fromkeys(['a.png', 'a.bmp', 'a.webp', 'a.bmp.png', 'B.bmp', 'b.png'], head()),
     )
     output = tmp_path / 'out'
     assert run(tiny_bundle_file, 'swap', folder, output) == 0
     names = sorted(path.name for path in output.iterdir())
-    pngs = ['B.bmp.png', 'a.bmp.png', 'a.png', 'a.webp.png', 'a.webp.png.png', 'b.png']
+    pngs = ['B.bmp.png', 'a.bmp.png', 'a.bmp.png.png', 'a.png', 'a.webp', 'b.png']
     assert names == pngs
+
+
+# What each becomes: its own format if that can carry the mark.
+KINDS = {
+    'a.jfif': 'a.png',
+    'b.heic': 'b.png',
+    'c.avif': 'c.avif',
+    'd.tif': 'd.tif',
+    'e.webp': 'e.webp',
+    'f.gif': 'f.gif',
+    'g.jpg': 'g.jpg',
+}
+
+
+@pytest.fixture(scope='module')
+def photos_of_all_kinds(tmp_path_factory):
+    """Photos with a profile and EXIF; one with 16 bits and transparency, one without colours."""
+    folder = tmp_path_factory.mktemp('kinds')
+    exif = Image.Exif()
+    exif[0x010F] = 'Phone of Ann'
+    picture = Image.fromarray(portrait())
+    for name in KINDS:
+        kind = {'.jfif': 'JPEG', '.heic': 'HEIF'}.get(Path(name).suffix)
+        options = {} if name.endswith('.gif') else {'icc_profile': SRGB, 'exif': exif.tobytes()}
+        picture.save(folder / name, kind, **options)
+    transparent = np.full((*portrait().shape[:2], 1), 40_000, np.uint16)
+    deep = np.dstack([portrait()[:, :, ::-1].astype(np.uint16) * 257 + 3, transparent])
+    cv2.imwrite(str(folder / 'deep.png'), deep)
+    picture.convert('L').save(folder / 'grey.jpg', quality=95)
+    return folder
+
+
+def test_photos_of_all_kinds_keep_what_they_have(
+    tiny_bundle_file, tmp_path, capsys, photos_of_all_kinds
+):
+    output = tmp_path / 'out'
+    assert run(tiny_bundle_file, 'swap', photos_of_all_kinds, output) == 0
+    assert 'not kept: all but 256 colours\n' in capsys.readouterr().out
+    names = {path.name for path in output.iterdir()}
+    assert names == {*KINDS.values(), 'deep.png', 'grey.jpg'}
+    for name in names:
+        report = manifest.verify(output / name)
+        assert (report.state, report.is_marked_synthetic) == ('trusted', True)
+    for before, after in KINDS.items():
+        one, other = (read_photo(x) for x in (photos_of_all_kinds / before, output / after))
+        assert (one.profile, one.exif) == (other.profile, other.exif)
+        assert is_changed(one.rgb, other.rgb, FACE)
+        assert not is_changed(one.rgb, other.rgb, FAR)
+    one, other = (read_photo(x / 'deep.png') for x in (photos_of_all_kinds, output))
+    np.testing.assert_array_equal(one.alpha, other.alpha)
+    np.testing.assert_array_equal(one.pixels[400:], other.pixels[400:])
+    assert is_changed(one.rgb, other.rgb, FACE)
+    assert read_photo(output / 'grey.jpg').is_grey
+
+
+def test_anonymised_photos_have_no_metadata(tiny_bundle_file, tmp_path, photos_of_all_kinds):
+    output = tmp_path / 'out'
+    assert run(tiny_bundle_file, 'anonymise', photos_of_all_kinds, output) == 0
+    for path in output.iterdir():
+        photo = read_photo(path)
+        assert (photo.profile, photo.exif) == (None, None)
+        assert b'Ann' not in path.read_bytes()
+
+
+def test_a_photo_needs_no_suffix(tiny_bundle_file, tmp_path, photos_of_all_kinds, capsys):
+    target, source = tmp_path / 'IMG 1', tmp_path / 'IMG:2'
+    target.write_bytes((photos_of_all_kinds / 'b.heic').read_bytes())
+    source.write_bytes((photos_of_all_kinds / 'd.tif').read_bytes())
+    output = tmp_path / 'out.avif'
+    assert run(tiny_bundle_file, 'swap', target, output, '--source', source) == 0
+    assert manifest.verify(output).state == 'trusted'
+    output = tmp_path / 'out.mp4'
+    assert run(tiny_bundle_file, 'swap', target, output) == 1
+    assert 'must end in .jpg, .jpeg, .png, .webp' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('face', ['largest', '1', 'all'])
