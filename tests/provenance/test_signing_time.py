@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from apgan_jax import cli
 from apgan_jax.provenance import credentials, manifest
 from apgan_jax.provenance.signing_time import SigningTime, signing_time
 from support.certificates import DAY, LEAF_KEY, MIDDLE, MIDDLE_KEY, ROOT, certificate, write_key
@@ -72,6 +73,11 @@ def test_a_time_stamp_of_a_stranger_is_told_and_not_believed(expired):
     report = check(expired, 'stamped.png', 'signers')
     assert report.state == 'expired'
     assert f'valid when signed if {NAME} is to be trusted: --trust its root' in report.lines()[0]
+
+
+def test_the_command_does_not_fail_for_what_is_unchanged(expired, capsys):
+    assert cli.main(['verify', str(expired / 'unstamped.png')]) == 0
+    assert capsys.readouterr().out.startswith('expired: unchanged')
 
 
 def test_changed_bytes_are_altered_whatever_has_expired(expired, tmp_path):
