@@ -80,8 +80,16 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser('verify', help='check the mark of a file')
     verify.add_argument('file', type=Path)
-    verify.add_argument('--trust', type=Path, nargs='+', default=[], help='PEM of other signers')
+    verify.add_argument(
+        '--trust', type=Path, nargs='+', default=[], help='PEM of other signers, or time stampers'
+    )
     verify.set_defaults(run=_verify)
+
+    credentials = commands.add_parser('credentials', help='what you sign with')
+    actions = credentials.add_subparsers(dest='action', required=True)
+    export = actions.add_parser('export', help='your public root, by which others trust your files')
+    export.add_argument('--output', type=Path, help='a .pem file; printed by default')
+    export.set_defaults(run=_export_root)
 
     identity = commands.add_parser('identity', help='save an identity without its photos')
     actions = identity.add_subparsers(dest='action', required=True)
@@ -126,6 +134,9 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--label', nargs='?', const='', help='draw a visible label, or this text')
     parser.add_argument('--certificate', type=Path, help='PEM chain to sign with, with --key')
     parser.add_argument('--key', type=Path, help='PEM key to sign with')
+    parser.add_argument(
+        '--timestamp', metavar='URL', help='authority (RFC 3161) that dates the mark'
+    )
     parser.add_argument('--contact-sheet', type=Path, help='a picture of target and output frames')
     parser.add_argument(
         '--allow-none', action='store_true', help='no error where no face is to be changed'
@@ -176,11 +187,11 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
     from apgan_jax.inference import swap
     from apgan_jax.inference.contact_sheet import write_contact_sheet
 
-    how = _output(options)
     swap.check_files(options.target, options.output, overwrite=options.overwrite)
     if options.contact_sheet:
         swap.check_sheet(options.target)
         swap.check_output(options.contact_sheet, overwrite=options.overwrite)
+    how = _output(options)
     total = swap.count_frames(options.target, how)
     swapper = _swapper(options)
     job = make_job(swapper)
@@ -205,22 +216,32 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
 def _output(options: argparse.Namespace):
     from apgan_jax.inference.label import DEFAULT_TEXT
     from apgan_jax.inference.swap import Output
-    from apgan_jax.provenance.credentials import load_credentials
     from apgan_jax.video.encoding import Encoding
 
-    if (options.certificate is None) != (options.key is None):
-        raise UserError('--certificate and --key belong together; give both or neither')
-    signer = load_credentials(options.certificate, options.key) if options.key else None
     return Output(
         encoding=Encoding(options.codec, options.quality, options.preset, options.chroma),
         start=options.start,
         end=options.end,
         label=DEFAULT_TEXT if options.label == '' else options.label,
-        credentials=signer,
+        credentials=_signer(options),
         resume=options.resume,
         strict=getattr(options, 'strict', False),
         allow_none=options.allow_none,
     )
+
+
+def _signer(options: argparse.Namespace):
+    """What signs; it has done so once when this returns."""
+    from apgan_jax.provenance import credentials
+
+    if (options.certificate is None) != (options.key is None):
+        raise UserError('--certificate and --key belong together; give both or neither')
+    if options.key:
+        signer = credentials.load_credentials(options.certificate, options.key)
+    else:
+        own = credentials.default_credentials_dir()
+        signer = credentials.load_or_create_credentials(own)
+    return signer.with_time_stamps(options.timestamp) if options.timestamp else signer
 
 
 def _print_lines(lines: Sequence[str]) -> None:
@@ -233,7 +254,27 @@ def _verify(options: argparse.Namespace) -> int:
 
     report = manifest.verify(options.file, trust=options.trust)
     print('\n'.join(report.lines()))
-    return 0 if report.state in ('trusted', 'valid') and report.is_marked_synthetic else 1
+    is_intact = report.state in ('trusted', 'valid', 'expired')
+    return 0 if is_intact and report.is_marked_synthetic else 1
+
+
+def _export_root(options: argparse.Namespace) -> int:
+    from apgan_jax.provenance import credentials
+
+    own = credentials.default_credentials_dir()
+    root = credentials.own_root(own) or credentials.load_or_create_credentials(own).root
+    if options.output is None:
+        print(root.decode(), end='')
+        return 0
+    try:
+        with options.output.open('xb') as file:
+            file.write(root)
+    except OSError as error:
+        raise UserError(
+            f'--output {options.output}: cannot be written ({error.strerror}); choose another name'
+        ) from error
+    print(f'{options.output}: your public root; whoever gives it to --trust trusts your files')
+    return 0
 
 
 def _save_identity(options: argparse.Namespace) -> int:

@@ -139,6 +139,21 @@ def test_several_photos_are_averaged(swapped, photos, tiny_bundle_file):
     assert read_image(photos / 'out.jpg').shape == (512, 512, 3)
 
 
+def test_export_gives_the_public_root_alone(swapped, tmp_path, capsys, monkeypatch):
+    root = tmp_path / 'root.pem'
+    assert run('credentials', 'export', '--output', root) == 0
+    assert run('credentials', 'export', '--output', root) == 1
+    assert 'File exists' in capsys.readouterr().err
+    assert run('credentials', 'export') == 0
+    assert capsys.readouterr().out == root.read_text()
+    assert root.read_text().count('BEGIN') == root.read_text().count('BEGIN CERTIFICATE') == 1
+    monkeypatch.setenv('APGAN_CREDENTIALS', str(tmp_path / 'others'))
+    assert run('verify', swapped[1]) == 0
+    assert capsys.readouterr().out.startswith('valid: ')
+    assert run('verify', swapped[1], '--trust', root) == 0
+    assert capsys.readouterr().out.startswith('trusted: ')
+
+
 def test_overwrite_replaces_the_output(photos, tiny_bundle_file):
     (photos / 'out.png').write_bytes(b'old')
     assert run(*swap_arguments(photos, tiny_bundle_file), '--overwrite') == 0

@@ -28,6 +28,7 @@ from apgan_jax.provenance import manifest
 from apgan_jax.provenance.credentials import Credentials
 from apgan_jax.video.encoding import Encoding
 from apgan_jax.video.reader import VideoReader, is_camera
+from apgan_jax.video.segments import remove_segments
 from apgan_jax.video.writer import VIDEO_SUFFIXES, VideoStats, VideoWriter
 
 IMAGE_OUTPUT_SUFFIXES = PHOTO_OUTPUT_SUFFIXES
@@ -247,10 +248,21 @@ def swap_file(
         if on_frame:
             on_frame()
         return report
-    with _marked(target, output, job, how) as (unsigned, edit):
-        report = _swap_video(target, output, unsigned, job, how, on_frame)
-        edit.faces_swapped, edit.faces_blurred = report.counts.swapped, report.counts.blurred
+    try:
+        with _marked(target, output, job, how) as (unsigned, edit):
+            report = _swap_video(target, output, unsigned, job, how, on_frame)
+            edit.faces_swapped, edit.faces_blurred = report.counts.swapped, report.counts.blurred
+    except manifest.SigningError as error:
+        if is_camera(target):
+            raise
+        raise UserError(f'{error}; the same command with --resume goes on from there') from error
+    remove_segments(_parts_of(output))
     return report
+
+
+def _parts_of(output: Path) -> Path:
+    """The folder of what is done of a video, until its output is signed."""
+    return output.with_name(f'.{output.name}.parts')
 
 
 @contextlib.contextmanager
@@ -416,7 +428,7 @@ def _swap_video(
             unsigned,
             reader,
             encoding=how.encoding,
-            parts=output.with_name(f'.{output.name}.parts'),
+            parts=_parts_of(output),
             resume=how.resume,
             job=fingerprint,
         )
@@ -437,8 +449,13 @@ def _swap_video(
                 counts.add(done.counts)
                 if on_frame:
                     on_frame()
-        stats = writer.finish()
-    _check_counts(counts, target, how)
+        stats = writer.finish(keep_parts=True)
+    try:
+        _check_counts(counts, target, how)
+    except UserError:
+        # There is nothing to go on with.
+        remove_segments(_parts_of(output))
+        raise
     return SwapReport(counts, stats)
 
 

@@ -1,30 +1,43 @@
-"""Keys and certificates that sign the mark: made on first use, or brought by the user."""
+"""Keys and certificates that sign the mark: made on first use, or brought by the user.
 
+Whatever signs has signed a pixel before: what C2PA or a time-stamp authority will not take shows
+before hours of work, not after.
+"""
+
+import dataclasses
 import io
+import json
+import logging
 import os
+import shlex
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import c2pa
 import cv2
 import numpy as np
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from apgan_jax.errors import UserError
+from apgan_jax.errors import UserError, first_line
+from apgan_jax.provenance.local_authority import issue_certificates
 
-CREDENTIALS_FILE = 'credentials.pem'
+KEY_FILE, CERTIFICATES_FILE = 'key.pem', 'certificates.pem'
 PASSPHRASE_VARIABLE = 'APGAN_KEY_PASSPHRASE'
 
-# Without a time stamp from an authority, a mark ends with its certificate: make it last.
-_VALIDITY = timedelta(days=20 * 365)
+_LOG = logging.getLogger(__name__)
+# Earlier versions kept key and certificates in one file, which is used on where it is.
+_JOINT_FILE = 'credentials.pem'
+# Permissions of a file that let others than its owner at it.
+_OTHERS = 0o077
 
 # What a certificate may be for. C2PA's reader accepts the first only, unless it is told of the
 # others, and calls a file `invalid` that was signed with one of them.
@@ -41,7 +54,7 @@ _EC_ALGORITHMS = {
 _MIN_RSA_BITS = 2048
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Credentials:
     """What signs and what is trusted.
 
@@ -50,18 +63,47 @@ class Credentials:
       certificate_chain: leaf first, PEM.
       root: the chain's last certificate, PEM: the trust anchor to give to others.
       algorithm: of the signature, the one that fits the key.
+      time_stamp_url: of the authority (RFC 3161) that says when each signature was made; None: no
+        authority is asked, and nothing needs the network.
     """
 
-    private_key: bytes = field(repr=False)
+    private_key: bytes = dataclasses.field(repr=False)
     certificate_chain: bytes
     root: bytes
     algorithm: c2pa.C2paSigningAlg = c2pa.C2paSigningAlg.ES256
+    time_stamp_url: str | None = None
 
     def signer(self) -> c2pa.Signer:
-        """A signer without time stamps: they would need the network."""
+        """What C2PA signs with."""
         return c2pa.Signer.from_info(
-            c2pa.C2paSignerInfo(self.algorithm, self.certificate_chain, self.private_key, None)
+            c2pa.C2paSignerInfo(
+                self.algorithm, self.certificate_chain, self.private_key, self.time_stamp_url
+            )
         )
+
+    def with_time_stamps(self, url: str) -> Self:
+        """The same, with time stamps of an authority that has just given one.
+
+        Raises:
+          UserError: it is no web address, or nobody there gives time stamps (RFC 3161).
+        """
+        stamped = dataclasses.replace(self, time_stamp_url=url)
+        try:
+            if urlsplit(url).scheme not in ('http', 'https'):
+                raise ValueError('no address that begins with http:// or https://')
+            signature = _sign_pixel(stamped)
+        except (c2pa.C2paError, ValueError) as error:
+            raise _no_time_stamp(url, first_line(error)) from error
+        if 'time' not in signature:
+            raise _no_time_stamp(url, 'its answer is no time stamp of what it was asked')
+        return stamped
+
+
+def _no_time_stamp(url: str, reason: str) -> UserError:
+    return UserError(
+        f'--timestamp {url}: the authority gives no time stamp ({reason}); check the address, or '
+        'leave the option out'
+    )
 
 
 def c2pa_settings(anchors: bytes = b'') -> dict[str, Any]:
@@ -105,17 +147,46 @@ def load_or_create_credentials(directory: Path) -> Credentials:
     Raises:
       UserError: the folder cannot be written, or what it holds is damaged or out of date.
     """
-    path = directory / CREDENTIALS_FILE
+    key, certificates = _own_files(directory)
     try:
-        if not path.exists():
-            _publish_once(path, _new_credentials())
-        pem = path.read_bytes()
+        if key != certificates:
+            _publish_once(key, _new_key)
+            # Whoever comes first, its certificates are for the one key that is there.
+            _publish_once(certificates, lambda: _new_certificates(key))
+        return load_credentials(certificates, key)
     except OSError as error:
         raise UserError(
-            f'{path}: the signing credentials cannot be read or made ({error.strerror}); '
+            f'{directory}: the signing credentials cannot be read or made ({error.strerror}); '
             f'set APGAN_CREDENTIALS to a folder that you can write'
         ) from error
-    return _parse_own(path, pem)
+    except UserError as error:
+        names = ' and '.join(dict.fromkeys(map(str, (key, certificates))))
+        # What follows is the remedy for files that the user brought.
+        reason, _, _ = str(error).partition(';')
+        raise UserError(
+            f'{directory}: the signing credentials are damaged or out of date ({reason}); move '
+            f'{names} away to have new ones made (files signed before stay valid)'
+        ) from error
+
+
+def own_root(directory: Path) -> bytes | None:
+    """The root of the credentials in a folder, PEM; None where there are none.
+
+    The key is not looked at: what others signed can be checked without it.
+
+    Raises:
+      UserError: the certificates are damaged or cannot be read.
+    """
+    _, certificates = _own_files(directory)
+    return pem(load_certificates(certificates)[-1]) if os.path.lexists(certificates) else None
+
+
+def _own_files(directory: Path) -> tuple[Path, Path]:
+    """The files of key and certificates; one and the same where an earlier version made them."""
+    joint = directory / _JOINT_FILE
+    if os.path.lexists(joint):
+        return joint, joint
+    return directory / KEY_FILE, directory / CERTIFICATES_FILE
 
 
 def load_credentials(certificate: Path, key: Path) -> Credentials:
@@ -181,6 +252,7 @@ def _read(path: Path) -> bytes:
 
 def _load_key(path: Path) -> PrivateKeyTypes:
     content = _read(path)
+    _warn_of_readers(path)
     is_encrypted = b'ENCRYPTED' in content
     passphrase = os.environ.get(PASSPHRASE_VARIABLE)
     if is_encrypted and not passphrase:
@@ -198,6 +270,18 @@ def _load_key(path: Path) -> PrivateKeyTypes:
             if is_encrypted
             else f"{path}: holds no readable private key; give a PEM file with 'PRIVATE KEY' in it"
         ) from error
+
+
+def _warn_of_readers(path: Path) -> None:
+    mode = path.stat().st_mode & 0o777
+    # Elsewhere modes say nothing of who may read.
+    if os.name == 'posix' and mode & _OTHERS:
+        _LOG.warning(
+            '%s: others can get at this key (mode %o); chmod 600 %s',
+            path,
+            mode,
+            shlex.quote(str(path)),
+        )
 
 
 def _assemble(
@@ -253,120 +337,65 @@ def _check_purpose(path: Path, leaf: x509.Certificate) -> None:
 
 
 def _check_by_signing(path: Path, credentials: Credentials) -> None:
-    """Signs one pixel, so that what C2PA will not take shows before hours of work, not after."""
+    try:
+        _sign_pixel(credentials)
+    except c2pa.C2paError as error:
+        raise UserError(
+            f'{path}: C2PA does not accept this certificate ({first_line(error)}); it '
+            'needs digitalSignature, an authority and a subject key identifier, and must not be '
+            'a CA'
+        ) from error
+
+
+def _sign_pixel(credentials: Credentials) -> dict[str, Any]:
+    """Signs one pixel; what C2PA reads of the signature: algorithm, name, time if it is stamped.
+
+    Raises:
+      c2pa.C2paError: it cannot be signed.
+    """
     created = {
         'action': 'c2pa.created',
         'digitalSourceType': 'http://cv.iptc.org/newscodes/digitalsourcetype/digitalCreation',
     }
     definition = {'assertions': [{'label': 'c2pa.actions.v2', 'data': {'actions': [created]}}]}
     pixel = cv2.imencode('.png', np.zeros((1, 1, 3), np.uint8))[1].tobytes()
-    settings = c2pa_settings(credentials.root)
-    try:
-        context = c2pa.Context.from_dict(settings, signer=credentials.signer())
-        with c2pa.Builder(definition, context=context) as builder:
-            builder.sign('image/png', io.BytesIO(pixel), io.BytesIO())
-    except c2pa.C2paError as error:
-        raise UserError(
-            f'{path}: C2PA does not accept this certificate ({" ".join(str(error).split())}); it '
-            'needs digitalSignature, an authority and a subject key identifier, and must not be '
-            'a CA'
-        ) from error
+    settings, signed = c2pa_settings(credentials.root), io.BytesIO()
+    context = c2pa.Context.from_dict(settings, signer=credentials.signer())
+    with c2pa.Builder(definition, context=context) as builder:
+        builder.sign('image/png', io.BytesIO(pixel), signed)
+    with c2pa.Reader('image/png', signed, context=c2pa.Context.from_dict(settings)) as reader:
+        store = json.loads(reader.json())
+    signature: dict[str, Any] = store['manifests'][store['active_manifest']]['signature_info']
+    return signature
 
 
-def _new_credentials() -> bytes:
-    """Makes a key, its certificate and the root that signs it. The root's key is not kept."""
-    root_key = ec.generate_private_key(ec.SECP256R1())
-    leaf_key = ec.generate_private_key(ec.SECP256R1())
-    root_name = _x509_name('AP-GAN local root')
-    root = _certificate(root_name, root_key.public_key(), root_name, root_key, is_root=True)
-    leaf_name = _x509_name('AP-GAN local signer')
-    leaf = _certificate(leaf_name, leaf_key.public_key(), root_name, root_key, is_root=False)
-    key = leaf_key.private_bytes(
+def _new_key() -> bytes:
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    return key + pem(leaf, root)
 
 
-def _certificate(
-    name: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    issuer: x509.Name,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    *,
-    is_root: bool,
-) -> x509.Certificate:
-    """Makes a certificate of the profile that C2PA asks for; it refuses others."""
-    now = datetime.now(UTC)
-    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        # A day early, for readers whose clock is slow.
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + _VALIDITY)
-        .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
-        .add_extension(_key_usage(is_root=is_root), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(authority, critical=False)
-    )
-    if not is_root:
-        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
-        builder = builder.add_extension(usage, critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())
+def _new_certificates(key: Path) -> bytes:
+    private_key = _load_key(key)
+    if not isinstance(private_key, ec.EllipticCurvePrivateKey):
+        raise UserError(f'{key}: is no elliptic-curve key; have a new one made')
+    return pem(*issue_certificates(private_key.public_key()))
 
 
-def _key_usage(*, is_root: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not is_root,
-        key_cert_sign=is_root,
-        crl_sign=is_root,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _x509_name(common_name: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, 'AP-GAN, self-signed'),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
-
-
-def _publish_once(path: Path, content: bytes) -> None:
-    """Writes a file that only its owner can read, unless another process was first."""
+def _publish_once(path: Path, make: Callable[[], bytes]) -> None:
+    """Writes a file that only its owner can read, unless one is there or is put there meanwhile."""
+    if path.exists():
+        return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # mkstemp makes the file with mode 0600.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
     try:
         with os.fdopen(descriptor, 'wb') as file:
-            file.write(content)
-        # Unlike a rename, a link does not replace what another process put there meanwhile.
+            file.write(make())
+        # Unlike a rename, a link does not replace what another process was first to put there.
         with suppress(FileExistsError):
             os.link(temporary, path)
     finally:
         os.unlink(temporary)
-
-
-def _parse_own(path: Path, content: bytes) -> Credentials:
-    remedy = f'move {path} away to have new ones made (files signed before stay valid)'
-    try:
-        key = serialization.load_pem_private_key(content, password=None)
-        leaf, root = x509.load_pem_x509_certificates(content)
-    except (ValueError, TypeError) as error:
-        raise UserError(f'{path}: the signing credentials are damaged; {remedy}') from error
-    if key.public_key() != leaf.public_key():
-        raise UserError(f'{path}: the key does not belong to the certificate; {remedy}')
-    if leaf.not_valid_after_utc < datetime.now(UTC):
-        raise UserError(f'{path}: expired on {leaf.not_valid_after_utc:%Y-%m-%d}; {remedy}')
-    return _assemble(path, key, [leaf, root])

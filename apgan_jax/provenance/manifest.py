@@ -4,7 +4,8 @@ The manifest records the file that was opened (the parent) and the edit that rep
 is signed with credentials that belong to the user and are made on first use. They prove that a
 file has not changed since this user signed it; no authority vouches for the user.
 
-Sign last: writing a file's container again drops the manifest. Nothing here uses the network.
+Sign last: writing a file's container again drops the manifest. Nothing here uses the network, but
+for time stamps that the user asked for.
 """
 
 import errno
@@ -15,7 +16,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -26,14 +27,15 @@ from apgan_jax.errors import UserError
 from apgan_jax.files.unfinished import unfinished_folder
 from apgan_jax.provenance import xmp
 from apgan_jax.provenance.credentials import (
-    CREDENTIALS_FILE,
     Credentials,
     c2pa_settings,
     default_credentials_dir,
     load_certificates,
     load_or_create_credentials,
+    own_root,
     pem,
 )
+from apgan_jax.provenance.signing_time import SigningTime, signing_time
 
 # A fixed table, because what `mimetypes` knows differs between machines. Each was signed, read
 # back and found to decode to the same picture; mkv, webm, ts, mpg, bmp, … cannot be signed.
@@ -54,7 +56,7 @@ _MIME_TYPES = {
 SIGNABLE_SUFFIXES = tuple(_MIME_TYPES)
 _OPAQUE_TYPE = 'application/octet-stream'
 
-State = Literal['trusted', 'valid', 'altered', 'absent']
+State = Literal['trusted', 'valid', 'expired', 'altered', 'absent']
 EditKind = Literal['swapped', 'anonymised']
 _T = TypeVar('_T')
 
@@ -69,7 +71,13 @@ _DESCRIPTIONS: dict[EditKind, str] = {
 # How the description boxes of a manifest store, and of each manifest in it, begin.
 _BOX_TYPE_END = b'\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71'
 _MANIFEST_MARKERS = (b'jumdc2pa' + _BOX_TYPE_END, b'jumdc2ma' + _BOX_TYPE_END)
+# Checks of the signer's certificate, not of the file.
+_UNTRUSTED, _EXPIRED = 'signingCredential.untrusted', 'signingCredential.expired'
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class SigningError(UserError):
+    """What was written is whole, and could not be signed."""
 
 
 @dataclass
@@ -89,13 +97,24 @@ class Edit:
     label: str | None = None
 
 
+_VERDICTS: dict[State, str] = {
+    'trusted': 'trusted: unchanged since it was signed by you or a signer you trust',
+    'valid': 'valid: unchanged since it was signed, but by a signer unknown to you',
+    'expired': 'expired: unchanged since it was signed',
+    'altered': 'altered: the file or its mark was changed after signing; do not rely on it',
+    'absent': 'absent: the file carries no Content Credentials',
+}
+
+
 @dataclass(frozen=True)
 class ProvenanceReport:
     """What a file's Content Credentials say, and whether to believe them.
 
     Attributes:
       state: `trusted`: intact and signed by the user or another who is trusted; `valid`: intact,
-        signer unknown; `altered`: file or manifest changed since signing; `absent`: no manifest.
+        signer unknown; `expired`: intact, but the signer's certificate is out of date by now and no
+        time stamp that the user trusts says that it was not when it signed; `altered`: file or
+        manifest changed since signing; `absent`: no manifest.
       is_marked_synthetic: a manifest of the file or of what it was made from records AI content;
         of a file without a manifest: its XMP metadata says so.
       actions: the last signer's actions, in order.
@@ -106,6 +125,8 @@ class ProvenanceReport:
       parent_title: file name of what was opened and edited.
       parent_is_altered: that file had been changed since it was signed, when it was opened.
       failures: the checks that failed, as C2PA status codes or as the reader's message.
+      signed: when that was, as far as it is known; None of a manifest that cannot be read.
+      note: what kept the user's own root from being trusted; None if nothing did.
     """
 
     state: State
@@ -118,18 +139,16 @@ class ProvenanceReport:
     parent_title: str | None = None
     parent_is_altered: bool = False
     failures: tuple[str, ...] = ()
+    signed: SigningTime | None = None
+    note: str | None = None
 
     def lines(self) -> list[str]:
         """Returns the report for a terminal, the verdict first."""
-        verdict = {
-            'trusted': 'trusted: unchanged since it was signed by you or a signer you trust',
-            'valid': 'valid: unchanged since it was signed, but by a signer unknown to you',
-            'altered': 'altered: the file or its mark was changed after signing; do not rely on it',
-            'absent': 'absent: the file carries no Content Credentials',
-        }[self.state]
+        verdict = self._verdict()
+        notes = [_printable(f'  note: {self.note}')] if self.note else []
         if self.state == 'absent':
             remains = '  marked as synthetic: by its XMP metadata only, which is not signed'
-            return [verdict, *([remains] if self.is_marked_synthetic else [])]
+            return [verdict, *([remains] if self.is_marked_synthetic else []), *notes]
         changed = ' (already changed since it was signed)' if self.parent_is_altered else ''
         details = {
             'marked as synthetic': 'yes' if self.is_marked_synthetic else 'no',
@@ -139,12 +158,21 @@ class ProvenanceReport:
             'bundle sha256': self.bundle_sha256,
             'made from': self.parent_title and self.parent_title + changed,
             'signer calls itself': self.issuer,
+            'signed': self.signed and self.signed.line(),
             'failed checks': ', '.join(self.failures),
         }
         return [
             verdict,
             *(_printable(f'  {name}: {value}') for name, value in details.items() if value),
+            *notes,
         ]
+
+    def _verdict(self) -> str:
+        """In one line; `trusted`, `valid` or another state is its first word."""
+        verdict = _VERDICTS[self.state]
+        if self.state in ('trusted', 'valid', 'expired') and self.signed and self.signed.is_past:
+            return _printable(f'{verdict}; {self.signed.remark()}')
+        return verdict
 
 
 def check_signable(path: Path) -> None:
@@ -190,8 +218,9 @@ def marked_output(
       output: what a resumed run needs must lie elsewhere.
 
     Raises:
+      SigningError: what the block wrote cannot be signed.
       UserError: `output` cannot carry the mark, is a folder or is being written by another run; a
-        file cannot be read, signed or written; the disk is full.
+        file cannot be read or written; the disk is full.
     """
     check_signable(output)
     if output.is_dir():
@@ -233,10 +262,23 @@ def verify(
         `trust` holds no certificate.
     """
     _check_readable(path)
-    anchors = _anchors(credentials, trust)
+    named = pem(*(certificate for each in trust for certificate in load_certificates(each)))
+    own, note = (credentials.root, None) if credentials else _own_anchor()
+    return replace(_checked(path, own + named), note=note)
+
+
+def _own_anchor() -> tuple[bytes, str | None]:
+    """The user's own root, PEM, and what is wrong with it, no reason to refuse others' files."""
     try:
-        store = _in_thread(_read_store, path, anchors)
-        return _report(json.loads(store)) if store else _without_manifest(path)
+        return own_root(default_credentials_dir()) or b'', None
+    except UserError as error:
+        return b'', f'what you signed yourself is not trusted: {error}'
+
+
+def _checked(path: Path, anchors: bytes) -> ProvenanceReport:
+    try:
+        read = _in_thread(_read_store, path, anchors)
+        return _report(*map(json.loads, read)) if read else _without_manifest(path)
     # A file that only points to a manifest on a server.
     except c2pa.C2paError.RemoteManifest:
         return _without_manifest(path)
@@ -251,31 +293,25 @@ def verify(
         ) from error
 
 
-def _anchors(credentials: Credentials | None, trust: Sequence[Path]) -> bytes:
-    own = default_credentials_dir()
-    if credentials is None and (own / CREDENTIALS_FILE).exists():
-        credentials = load_or_create_credentials(own)
-    named = [certificate for path in trust for certificate in load_certificates(path)]
-    return (credentials.root if credentials else b'') + pem(*named)
+def _read_store(path: Path, anchors: bytes) -> tuple[str, str] | None:
+    """Returns a file's manifests and how they were validated, JSON; None if it has none.
 
-
-def _read_store(path: Path, anchors: bytes) -> str | None:
-    """Returns a file's manifests and how they were validated, JSON; None if it has none."""
+    Twice, in C2PA's two forms: the second one has the dates of certificates and time stamps.
+    """
     context = c2pa.Context.from_dict(c2pa_settings(anchors))
     with path.open('rb') as file:
         reader = c2pa.Reader.try_create(file, context=context)
         if reader is None:
             return None
         with reader:
-            return reader.json()
+            return reader.json(), reader.crjson()
 
 
 def _without_manifest(path: Path) -> ProvenanceReport:
     return ProvenanceReport(state='absent', is_marked_synthetic=xmp.declares_synthetic(path))
 
 
-def _report(store: dict[str, Any]) -> ProvenanceReport:
-    states: dict[str, State] = {'Trusted': 'trusted', 'Valid': 'valid', 'Invalid': 'altered'}
+def _report(store: dict[str, Any], dated: dict[str, Any]) -> ProvenanceReport:
     active = store['manifests'].get(store.get('active_manifest'))
     if active is None:  # Too damaged to be read, though not to be found.
         return ProvenanceReport(state='altered', failures=_failures(store))
@@ -284,7 +320,7 @@ def _report(store: dict[str, Any]) -> ProvenanceReport:
     parent = _parent(active) or {}
     signature = active.get('signature_info', {})
     return ProvenanceReport(
-        state=states[store['validation_state']],
+        state=_state(store),
         is_marked_synthetic=any(
             action.get('digitalSourceType') in xmp.SYNTHETIC_SOURCE_TYPES
             for manifest in store['manifests'].values()
@@ -298,14 +334,27 @@ def _report(store: dict[str, Any]) -> ProvenanceReport:
         parent_title=parent.get('title'),
         parent_is_altered=bool(_failures(parent)),
         failures=_failures(store),
+        signed=signing_time(dated, store['active_manifest']),
     )
 
 
+def _state(store: dict[str, Any]) -> State:
+    states: dict[str, State] = {'Trusted': 'trusted', 'Valid': 'valid', 'Invalid': 'altered'}
+    state = states[store['validation_state']]
+    if state == 'altered' and _EXPIRED in _codes(store, 'failure') and not _failures(store):
+        return 'expired'
+    return state
+
+
 def _failures(checked: dict[str, Any]) -> tuple[str, ...]:
-    """Returns the checks that a store or an ingredient failed, apart from its signer's trust."""
+    """Returns the checks that a store or an ingredient failed, apart from its signer's standing."""
+    codes = _codes(checked, 'failure')
+    return tuple(code for code in codes if code not in (_UNTRUSTED, _EXPIRED))
+
+
+def _codes(checked: dict[str, Any], outcome: str) -> list[str]:
     results = checked.get('validation_results', {}).get('activeManifest', {})
-    codes = (item['code'] for item in results.get('failure', []))
-    return tuple(code for code in codes if code != 'signingCredential.untrusted')
+    return [item['code'] for item in results.get(outcome, [])]
 
 
 def _parse_edit(data: dict[str, Any]) -> Edit | None:
@@ -373,10 +422,10 @@ def _sign(
     except (c2pa.C2paError, OSError) as error:
         if getattr(error, 'errno', None) in _NO_ROOM:
             raise
-        raise UserError(
+        raise SigningError(
             f'{output}: could not be signed and written ({_one_line(error)}); check that its '
-            f'folder is writable, that it and the temporary folder have room, and that the media '
-            f'is of the format its name says'
+            f'folder is writable, that it and the temporary folder have room, that the media is '
+            f'of the format its name says and that the authority of --timestamp, if any, answers'
         ) from error
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from apgan_jax.errors import UserError
 from apgan_jax.files import array_tree, safetensors_file, tensors
+from apgan_jax.files.atomic import whole_file
 from apgan_jax.video.reader import Frame
 
 _FORMAT_VERSION = 2
@@ -111,18 +112,20 @@ class SegmentFolder:
         self._job = json.loads(json.dumps({'format_version': _FORMAT_VERSION, **job}))
         self.segments: list[Segment] = []
         self.notes: Any = None
+        # Somebody else's link would lead what is removed here, and written, to where he likes.
+        if path.is_symlink():
+            raise UserError(f'{path}: is a link, where a folder for parts belongs; remove it')
         try:
             path.mkdir(exist_ok=True)
+            if resume and (path / _JOB_NAME).exists():
+                self._check_job()
+                self._restore()
+            else:
+                self._begin()
         except OSError as error:
             raise UserError(
                 f'{path}: cannot be made ({error.strerror}); choose a folder that is writable'
             ) from error
-        if resume and (path / _JOB_NAME).exists():
-            self._check_job()
-            self._restore()
-        else:
-            self._clear()
-            (path / _JOB_NAME).write_text(json.dumps(self._job, indent=1))
 
     @property
     def frames(self) -> int:
@@ -159,9 +162,13 @@ class SegmentFolder:
 
     def remove(self) -> None:
         """Removes the segments, and the folder if nothing else is in it."""
-        self._clear()
-        if not any(self._path.iterdir()):
-            self._path.rmdir()
+        remove_segments(self._path)
+
+    def _begin(self) -> None:
+        _clear(self._path)
+        # In one piece, and never through a link that bears the name.
+        with whole_file(self._path / _JOB_NAME) as part:
+            part.write_text(json.dumps(self._job, indent=1))
 
     def _segment_path(self, number: int) -> Path:
         return self._path / f'segment-{number:06d}.safetensors'
@@ -207,11 +214,28 @@ class SegmentFolder:
                     'same as before or start anew, without --resume'
                 )
 
-    def _clear(self) -> None:
-        """Removes what this class writes, half-written segments of a killed run included."""
-        for pattern in ('segment-*.safetensors', '.segment-*.safetensors.*', _JOB_NAME):
-            for path in self._path.glob(pattern):
-                path.unlink()
+
+def remove_segments(folder: Path) -> None:
+    """Removes the segments of a job that is done, and their folder if nothing else is in it.
+
+    Args:
+      folder: of a `SegmentFolder`; a link is left alone.
+
+    Raises:
+      OSError: they cannot be removed.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    _clear(folder)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _clear(folder: Path) -> None:
+    """Removes what `SegmentFolder` writes, half-written segments of a killed run included."""
+    for pattern in ('segment-*.safetensors', '.segment-*.safetensors.*', _JOB_NAME):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def _segment(arrays: Mapping[str, np.ndarray], document: Mapping[str, Any]) -> Segment:

@@ -158,8 +158,12 @@ class VideoWriter:
         if frame.ends_segment:
             self._close_segment(notes)
 
-    def finish(self) -> VideoStats:
+    def finish(self, *, keep_parts: bool = False) -> VideoStats:
         """Makes the video of the segments, then removes them.
+
+        Args:
+          keep_parts: leave them there, for whoever has something to do with the video that may
+            fail; `segments.remove_segments` removes them later.
 
         Raises:
           UserError: there is no frame, or the output cannot be written; segments stay then.
@@ -175,7 +179,8 @@ class VideoWriter:
                 f'{self._output}: cannot be written ({error.strerror}); check that the folder is '
                 'writable and has room'
             ) from error
-        self._folder.remove()
+        if not keep_parts:
+            self._folder.remove()
         return stats
 
     def _close_segment(self, notes: Any = None) -> None:

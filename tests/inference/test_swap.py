@@ -25,6 +25,7 @@ from apgan_jax.provenance import manifest
 from support.faces import blank, brighter, head, portrait, write_photos
 from support.processes import ROOT
 from support.scenes import WIDTH, add_face, empty, write_clip
+from support.time_stamps import make_authority, served
 from support.video_clips import count_frames, read_rgb, read_sound, read_times
 
 OTHER = brighter(head()[:, ::-1], 0.7)
@@ -426,6 +427,53 @@ def test_a_killed_swap_goes_on(tiny_bundle_file, tmp_path, capsys):
     assert manifest.verify(output).edit == manifest.verify(straight).edit
     for one, other in zip(read_rgb(output), read_rgb(straight), strict=True):
         assert np.abs(one.astype(int) - other).mean() < 2
+
+
+def test_what_could_not_be_signed_is_finished_by_resuming(tiny_bundle_file, tmp_path, capsys):
+    clip, output = write_clip(tmp_path / 'clip.mp4', walk(5)[1]), tmp_path / 'out.mp4'
+    authority = tmp_path / 'authority'
+    authority.mkdir()
+    stamp, asked = make_authority(authority), []
+
+    def answer(question):
+        """That of an authority which is gone when the work is done."""
+        asked.append(question)
+        return stamp(question) if len(asked) == 1 else b''
+
+    with served(answer) as url:
+        assert run(tiny_bundle_file, 'swap', clip, output, '--timestamp', url) == 1
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('apgan swap')]
+    assert 'could not be signed' in line
+    assert line.endswith('the same command with --resume goes on from there')
+    assert len(asked) == 2
+    assert sorted(x.name for x in tmp_path.iterdir()) == ['.out.mp4.parts', 'authority', 'clip.mp4']
+    with served(stamp) as url:
+        assert run(tiny_bundle_file, 'swap', clip, output, '--resume', '--timestamp', url) == 0
+    assert '5 faces swapped in 5 frames' in capsys.readouterr().out
+    assert not (tmp_path / '.out.mp4.parts').exists()
+    assert count_frames(output) == 5
+    report = manifest.verify(output, trust=[authority / 'root.pem'])
+    assert (report.state, report.signed.is_stamp_trusted) == ('trusted', True)
+
+
+def test_an_authority_that_is_not_there_is_found_before_the_work(
+    tiny_bundle_file, tmp_path, capsys
+):
+    clip = write_clip(tmp_path / 'clip.mp4', walk(3)[1])
+    options = ['--timestamp', 'http://127.0.0.1:9/']
+    assert run(tiny_bundle_file, 'swap', clip, tmp_path / 'out.mp4', *options) == 1
+    assert 'the authority gives no time stamp' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [clip]
+
+
+def test_parts_that_are_a_link_are_refused(tiny_bundle_file, tmp_path, capsys):
+    clip, elsewhere = write_clip(tmp_path / 'clip.mp4', walk(3)[1]), tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    (elsewhere / 'job.json').write_text('precious')
+    (tmp_path / '.out.mp4.parts').symlink_to(elsewhere)
+    assert run(tiny_bundle_file, 'swap', clip, tmp_path / 'out.mp4') == 1
+    assert '.out.mp4.parts: is a link' in capsys.readouterr().err
+    assert (elsewhere / 'job.json').read_text() == 'precious'
 
 
 @pytest.mark.parametrize(

@@ -4,35 +4,45 @@ import json
 import multiprocessing
 import os
 import stat
-from datetime import UTC, datetime, timedelta
 
 import c2pa
 import numpy as np
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from PIL import Image
 
 from apgan_jax.errors import UserError
 from apgan_jax.provenance import credentials, manifest
+from support.certificates import (
+    DAY,
+    EMAIL,
+    LEAF_KEY,
+    MIDDLE,
+    MIDDLE_KEY,
+    PKCS8,
+    ROOT,
+    certificate,
+    write_key,
+)
+from support.time_stamps import make_authority, served
 
-EMAIL = ExtendedKeyUsageOID.EMAIL_PROTECTION
 DOCUMENTS = x509.ObjectIdentifier('1.3.6.1.5.5.7.3.36')
 CLAIMS = x509.ObjectIdentifier('1.3.6.1.4.1.62558.2.1')
-NOW = datetime.now(UTC)
-DAY = timedelta(days=1)
 
 
-def test_own_credentials_are_private_and_loaded_again(tmp_path, monkeypatch):
+def test_own_key_and_certificates_are_apart_private_and_loaded_again(tmp_path, monkeypatch):
     monkeypatch.setenv('APGAN_CREDENTIALS', str(tmp_path / 'own'))
     directory = credentials.default_credentials_dir()
     assert directory == tmp_path / 'own'
     first = credentials.load_or_create_credentials(directory)
-    (path,) = directory.iterdir()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert sorted(os.listdir(directory)) == ['certificates.pem', 'key.pem']
+    assert stat.S_IMODE((directory / 'key.pem').stat().st_mode) == 0o600
+    assert b'PRIVATE' not in (directory / 'certificates.pem').read_bytes()
     assert credentials.load_or_create_credentials(directory) == first
+    assert credentials.own_root(directory) == first.root
     assert 'PRIVATE' not in repr(first)
 
 
@@ -40,74 +50,55 @@ def test_processes_that_race_share_one_set_of_credentials(tmp_path):
     with multiprocessing.get_context('spawn').Pool(2) as pool:
         made = pool.map(credentials.load_or_create_credentials, [tmp_path] * 6, chunksize=1)
     assert len(set(made)) == 1
-    assert os.listdir(tmp_path) == ['credentials.pem']
+    assert sorted(os.listdir(tmp_path)) == ['certificates.pem', 'key.pem']
 
 
-def test_broken_own_credentials_are_a_user_error(tmp_path):
+def test_certificates_that_a_killed_run_did_not_make_are_made_for_its_key(tmp_path):
+    first = credentials.load_or_create_credentials(tmp_path)
+    (tmp_path / 'certificates.pem').unlink()
+    again = credentials.load_or_create_credentials(tmp_path)
+    assert again.private_key == first.private_key
+    assert again.root != first.root
+
+
+def test_the_one_file_of_earlier_versions_is_used_on(tmp_path):
+    first = credentials.load_or_create_credentials(tmp_path / 'new')
+    joint = tmp_path / 'old' / 'credentials.pem'
+    joint.parent.mkdir()
+    joint.write_bytes(first.private_key + first.certificate_chain)
+    joint.chmod(0o600)
+    assert credentials.load_or_create_credentials(joint.parent) == first
+    assert credentials.own_root(joint.parent) == first.root
+    assert os.listdir(joint.parent) == ['credentials.pem']
+
+
+@pytest.mark.parametrize('name', ['key.pem', 'certificates.pem'])
+def test_broken_own_credentials_are_a_user_error(tmp_path, name):
     credentials.load_or_create_credentials(tmp_path)
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UserError, match=r'damaged; move .*credentials\.pem away') as caught:
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(
+        UserError, match=r'damaged or out of date .* move .*key\.pem and '
+    ) as caught:
         credentials.load_or_create_credentials(tmp_path)
     assert '\n' not in str(caught.value)
 
 
-def name(text):
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+def test_there_is_no_root_before_the_first_use(tmp_path):
+    assert credentials.own_root(tmp_path) is None
+    assert credentials.own_root(tmp_path / 'nowhere') is None
 
 
-def certificate(
-    subject, key, issuer, issuer_key, *, is_ca=False, purposes=(EMAIL,), start=-DAY, end=DAY
-):
-    public, authority = key.public_key(), issuer_key.public_key()
-    usage = dict.fromkeys(
-        [
-            'content_commitment',
-            'key_encipherment',
-            'data_encipherment',
-            'key_agreement',
-            'encipher_only',
-            'decipher_only',
-        ],
-        False,
-    )
-    usage = x509.KeyUsage(digital_signature=not is_ca, key_cert_sign=is_ca, crl_sign=is_ca, **usage)
-    key_id = x509.SubjectKeyIdentifier.from_public_key(public)
-    issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name(subject))
-        .issuer_name(name(issuer))
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW + start)
-        .not_valid_after(NOW + end)
-        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(key_id, critical=False)
-        .add_extension(issuer_id, critical=False)
-    )
-    if purposes and not is_ca:
-        builder = builder.add_extension(x509.ExtendedKeyUsage(list(purposes)), critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())
-
-
-ROOT_KEY = ec.generate_private_key(ec.SECP256R1())
-MIDDLE_KEY = ec.generate_private_key(ec.SECP256R1())
-LEAF_KEY = ec.generate_private_key(ec.SECP256R1())
-ROOT = certificate('root', ROOT_KEY, 'root', ROOT_KEY, is_ca=True)
-MIDDLE = certificate('middle', MIDDLE_KEY, 'root', ROOT_KEY, is_ca=True)
-PKCS8 = serialization.PrivateFormat.PKCS8
-
-
-def write_key(path, key, form=PKCS8, passphrase=None):
-    encryption = (
-        serialization.BestAvailableEncryption(passphrase)
-        if passphrase
-        else serialization.NoEncryption()
-    )
-    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
-    return path
+@pytest.mark.parametrize('mode', [0o644, 0o640])
+def test_a_key_that_others_can_read_is_warned_of(tmp_path, caplog, mode):
+    chain, key = files(tmp_path)
+    credentials.load_credentials(chain, key)
+    assert not caplog.records
+    key.chmod(mode)
+    credentials.load_credentials(chain, key)
+    (record,) = caplog.records
+    assert record.levelname == 'WARNING'
+    assert f'others can get at this key (mode {mode:o}); chmod 600' in record.getMessage()
 
 
 def files(tmp_path, key=LEAF_KEY, chain=None, form=PKCS8, passphrase=None, **leaf):
@@ -233,6 +224,43 @@ def test_files_that_are_missing_or_swapped_are_user_errors(tmp_path):
         credentials.load_credentials(key, key)
     with pytest.raises(UserError, match=r'nowhere\.pem: cannot be read'):
         credentials.load_credentials(tmp_path / 'nowhere.pem', key)
+
+
+def test_time_stamps_are_asked_for_before_the_work(tmp_path):
+    signer = credentials.load_credentials(*files(tmp_path))
+    with served(make_authority(tmp_path)) as url:
+        assert signer.with_time_stamps(url).time_stamp_url == url
+
+
+@pytest.mark.parametrize('answer', [b'', b'<html>no authority</html>'], ids=['nothing', 'a page'])
+def test_an_authority_that_gives_no_time_stamp_is_named(tmp_path, answer):
+    signer = credentials.load_credentials(*files(tmp_path))
+    with served(lambda _: answer) as url, pytest.raises(UserError) as caught:
+        signer.with_time_stamps(url)
+    assert str(caught.value).startswith(f'--timestamp {url}: the authority gives no time stamp (')
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('url', ['nonsense', 'ftp://127.0.0.1/', 'http://127.0.0.1:9/', 'http://['])
+def test_an_address_without_an_authority_is_named(tmp_path, url):
+    signer = credentials.load_credentials(*files(tmp_path))
+    with pytest.raises(UserError, match='check the address'):
+        signer.with_time_stamps(url)
+
+
+def test_the_stamp_of_something_else_is_none(tmp_path):
+    """An authority that answers every question with the answer to the first one."""
+    signer = credentials.load_credentials(*files(tmp_path))
+    stamp, answers = make_authority(tmp_path), []
+
+    def answer(asked):
+        answers.append(stamp(asked))
+        return answers[0]
+
+    with served(answer) as url:
+        signer.with_time_stamps(url)
+        with pytest.raises(UserError, match='no time stamp'):
+            signer.with_time_stamps(url)
 
 
 def test_settings_use_no_network():

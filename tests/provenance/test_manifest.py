@@ -10,6 +10,8 @@ import stat
 import struct
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import av
@@ -21,6 +23,7 @@ from PIL import Image
 from apgan_jax.errors import UserError
 from apgan_jax.provenance import manifest
 from apgan_jax.provenance.credentials import load_or_create_credentials
+from apgan_jax.provenance.signing_time import SigningTime
 
 SHA256 = 'ab' * 32
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.avif', '.tif', '.tiff', '.gif')
@@ -89,7 +92,8 @@ def manifest_store(path):
 @pytest.mark.parametrize('suffix', manifest.SIGNABLE_SUFFIXES)
 def test_signed_file_is_trusted_and_says_what_was_done(tmp_path, credentials, suffix):
     output = mark(tmp_path, credentials, suffix)
-    assert manifest.verify(output, credentials=credentials) == manifest.ProvenanceReport(
+    report = manifest.verify(output, credentials=credentials)
+    assert replace(report, signed=None) == manifest.ProvenanceReport(
         state='trusted',
         is_marked_synthetic=True,
         actions=('c2pa.opened', 'c2pa.edited'),
@@ -277,9 +281,38 @@ def test_sign_and_verify_use_the_users_own_credentials(tmp_path, monkeypatch):
     assert manifest.verify(mark(media, None)).state == 'trusted'
 
 
+@pytest.mark.parametrize('damaged', ['key.pem', 'certificates.pem'])
+def test_ones_own_broken_credentials_keep_nobodys_file_from_being_read(
+    tmp_path, credentials, monkeypatch, damaged
+):
+    output = mark(tmp_path, credentials)
+    own = tmp_path / 'own'
+    monkeypatch.setenv('APGAN_CREDENTIALS', str(own))
+    load_or_create_credentials(own)
+    (own / damaged).write_bytes(b'damaged')
+    with pytest.raises(UserError, match=r'damaged or out of date .* move .* away'):
+        mark(tmp_path, None)
+    root = tmp_path / 'root.pem'
+    root.write_bytes(credentials.root)
+    assert manifest.verify(output).state == 'valid'
+    report = manifest.verify(output, trust=[root])
+    assert report.state == 'trusted'
+    notes = [line for line in report.lines() if line.startswith('  note: ')]
+    assert len(notes) == (damaged == 'certificates.pem')
+
+
+def test_what_cannot_be_signed_is_told_from_what_cannot_be_written(tmp_path, credentials):
+    broken = replace(credentials, certificate_chain=b'')
+    with pytest.raises(manifest.SigningError, match='could not be signed'):
+        mark(tmp_path, broken)
+
+
 def test_control_characters_of_a_stranger_do_not_reach_the_terminal():
     report = manifest.ProvenanceReport(state='valid', issuer='\x1b[2Jtrusted\n')
     assert report.lines()[-1] == '  signer calls itself: ?[2Jtrusted?'
+    long_ago = datetime(1990, 1, 1, tzinfo=UTC)
+    signed = SigningTime(long_ago, long_ago, long_ago, authority='\x1b[2J')
+    assert '\x1b' not in ''.join(replace(report, signed=signed).lines())
 
 
 def test_manifest_too_damaged_to_be_read_is_altered(tmp_path, credentials):

@@ -16,7 +16,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.files import safetensors_file
 from apgan_jax.video.encoding import Encoding
 from apgan_jax.video.reader import Frame, VideoReader
-from apgan_jax.video.segments import decoding_times, in_segments
+from apgan_jax.video.segments import decoding_times, in_segments, remove_segments
 from apgan_jax.video.writer import VideoWriter
 from support.processes import environment
 from support.video_clips import (
@@ -238,6 +238,48 @@ def test_without_resume_all_starts_anew(tmp_path, clip):
             writer.write(frame)
         writer.finish()
     assert [path.name for path in parts.iterdir()] == ['letter.txt']
+
+
+@pytest.mark.parametrize('resume', [False, True])
+def test_a_folder_of_parts_that_is_a_link_is_refused(tmp_path, clip, resume):
+    output, elsewhere = tmp_path / 'output.mp4', tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    for name in ('segment-000000.safetensors', 'job.json', 'letter.txt'):
+        (elsewhere / name).write_text('precious')
+    (tmp_path / 'output.mp4.parts').symlink_to(elsewhere)
+    with pytest.raises(UserError, match=r'output\.mp4\.parts: is a link'):
+        begin(clip, output, resume=resume)
+    remove_segments(tmp_path / 'output.mp4.parts')
+    assert {path.read_text() for path in elsewhere.iterdir()} == {'precious'}
+    assert len(list(elsewhere.iterdir())) == 3
+
+
+@pytest.mark.parametrize('name', ['job.json', 'segment-000000.safetensors'])
+@pytest.mark.parametrize('is_there', [True, False])
+def test_links_among_the_parts_are_replaced_not_followed(tmp_path, clip, name, is_there):
+    elsewhere, parts = tmp_path / 'elsewhere', tmp_path / 'output.mp4.parts'
+    parts.mkdir()
+    if is_there:
+        elsewhere.write_text('precious')
+    (parts / name).symlink_to(elsewhere)
+    begin(clip, tmp_path / 'output.mp4')
+    assert not (parts / name).is_symlink()
+    assert elsewhere.exists() == is_there
+    assert not is_there or elsewhere.read_text() == 'precious'
+
+
+def test_parts_stay_until_they_are_told_to_go(tmp_path, clip):
+    output, parts = tmp_path / 'output.mp4', tmp_path / 'output.mp4.parts'
+    with VideoReader(clip) as reader:
+        writer = VideoWriter(output, reader, **OPTIONS)
+        for frame in writer.in_segments(reader):
+            writer.write(frame)
+        writer.finish(keep_parts=True)
+        assert output.exists()
+        assert VideoWriter(output, reader, resume=True, **OPTIONS).next_frame == len(PTS)
+    remove_segments(parts)
+    assert not parts.exists()
+    remove_segments(parts)
 
 
 def test_notes_are_kept_with_the_segment_that_their_frame_ends(tmp_path, clip):
