@@ -431,6 +431,7 @@ def _swap_video(
             parts=_parts_of(output),
             resume=how.resume,
             job=fingerprint,
+            bare=job.kind == 'anonymised',
         )
         session = Session(tracker, job.begin(), job.look and job.look())
         counts = FaceCounts()
