@@ -21,6 +21,7 @@ from apgan_jax.video.reader import Frame
 
 _FORMAT_VERSION = 2
 _JOB_NAME = 'job.json'
+_LONGEST_VALUE = 70
 _ARRAYS = ('pts', 'duration', 'size', 'is_key')
 _NOTED = 'notes/'
 
@@ -210,9 +211,15 @@ class SegmentFolder:
             before, now = found.get(name), wanted.get(name)
             if before != now:
                 raise UserError(
-                    f'{self._path}: cannot resume, {name} was {before!r} and is {now!r}; give the '
-                    'same as before or start anew, without --resume'
+                    f'{self._path}: cannot resume, {name} was {_brief(before)} and is '
+                    f'{_brief(now)}; give the same as before or start anew, without --resume'
                 )
+
+
+def _brief(value: Any) -> str:
+    """A value in a message of one line: a bank's hashes are a page of them."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f'{text[:_LONGEST_VALUE]}…'
 
 
 def remove_segments(folder: Path) -> None:
