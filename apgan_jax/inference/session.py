@@ -24,6 +24,8 @@ from apgan_jax.video.reader import Frame
 
 T = TypeVar('T')
 
+_FULL_HD = 1920 * 1080
+
 
 @dataclasses.dataclass(frozen=True)
 class SessionState:
@@ -69,6 +71,7 @@ class Session:
       tracker: that knows nobody yet.
       frame_swapper: likewise.
       last_look: likewise, at what is about to be written; None: nobody is looked for there.
+      pixels: of a frame; of large ones fewer wait between the stages.
     """
 
     def __init__(
@@ -76,10 +79,13 @@ class Session:
         tracker: FaceTracker,
         frame_swapper: FrameSwapper,
         last_look: LastLook | None = None,
+        *,
+        pixels: int = _FULL_HD,
     ) -> None:
         self._tracker = tracker
         self._frame_swapper = frame_swapper
         self._last_look = last_look
+        self._room = min(1.0, _FULL_HD / pixels)
         # Of the tracker after segments' last frames that are on their way to the next stage.
         self._tracking: deque[Any] = deque()
         self._counts = FaceCounts()
@@ -101,7 +107,8 @@ class Session:
         Yields:
           What is to be done to a frame and, if it ends a segment, the state after it.
         """
-        tracked = prefetch(self._track(prefetch(_converted(frames), ahead=4)), ahead=8)
+        decoded = prefetch(_converted(frames), ahead=round(4 * self._room) or 1)
+        tracked = prefetch(self._track(decoded), ahead=round(8 * self._room) or 1)
         swapped = self._swap(tracked)
         if self._last_look is not None:
             looked_at = prefetch(swapped, ahead=2)
