@@ -23,6 +23,9 @@ INSTALL_REQUIRES = [
     'opencv-contrib-python',
     'optax',
     'orbax-checkpoint',
+    'pillow',
+    # HEIC, which neither Pillow nor OpenCV reads.
+    'pillow-heif',
     'safetensors',
     'scikit-image',
     'scipy',

@@ -4,9 +4,10 @@ import argparse
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('GLOG_minloglevel', '2')
@@ -15,9 +16,12 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 from tqdm import tqdm
 
-from apgan_jax.errors import UserError
+from apgan_jax.errors import UserError, first_line
 from apgan_jax.evaluation import command as evaluation
 from apgan_jax.inference.blend import Blend, add_blend_options
+
+# Exit status: written, but somebody may be recognisable in it.
+_DOUBTFUL = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         return run(options)
     except UserError as error:
         print(f'apgan {options.command}: {error}', file=sys.stderr)
@@ -38,10 +43,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _check_text(arguments: Sequence[str]) -> None:
+    """Refuses names that are no text, which neither a terminal nor the mark could show."""
+    for argument in arguments:
+        # Control characters, and what stands for bytes that are no UTF-8.
+        if any(unicodedata.category(character) in ('Cc', 'Cs') for character in argument):
+            raise UserError(f'{argument!r}: is no UTF-8 text of one line; rename the file')
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with one line, however long the argument is that it complains of."""
+        self.exit(2, f'{self.prog}: {first_line(ValueError(message))}; see {self.prog} --help\n')
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog='apgan', description='Swap faces; every output is marked.'
-    )
+    parser = _OneLineParser(prog='apgan', description='Swap faces; every output is marked.')
     commands = parser.add_subparsers(dest='command', required=True)
 
     swap = commands.add_parser('swap', help='give faces of a target another identity')
@@ -56,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     anonymise = commands.add_parser('anonymise', help='give everybody an invented identity')
     _add_files(anonymise)
     _add_bundle(anonymise)
+    anonymise.add_argument(
+        '--strict', action='store_true', help='write nothing if anybody may be recognisable still'
+    )
     anonymise.set_defaults(run=_anonymise)
 
     verify = commands.add_parser('verify', help='check the mark of a file')
@@ -118,6 +138,9 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         '--timestamp', metavar='URL', help='authority (RFC 3161) that dates the mark'
     )
     parser.add_argument('--contact-sheet', type=Path, help='a picture of target and output frames')
+    parser.add_argument(
+        '--allow-none', action='store_true', help='no error where no face is to be changed'
+    )
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -187,7 +210,7 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
             start=how.start,
             end=how.end,
         )
-    return 0
+    return _DOUBTFUL if report.counts.doubtful else 0
 
 
 def _output(options: argparse.Namespace):
@@ -202,6 +225,8 @@ def _output(options: argparse.Namespace):
         label=DEFAULT_TEXT if options.label == '' else options.label,
         credentials=_signer(options),
         resume=options.resume,
+        strict=getattr(options, 'strict', False),
+        allow_none=options.allow_none,
     )
 
 

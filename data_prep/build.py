@@ -37,6 +37,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.face import alignment, landmarks
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import ARCFACE_WINDOWS, HEAD_V1, CropSpec, Window
+from apgan_jax.face.finding import FaceFinder
 from apgan_jax.files.image_files import decode_image, encode_image
 from data_prep.filtering import ANY_FACE, FaceFilter, FaceRules
 from data_prep.near_duplicates import FacePrint, find_near_duplicates, make_print
@@ -58,7 +59,7 @@ class RejectedPhotoError(Exception):
 def make_features(
     data: bytes,
     spec: CropSpec,
-    landmarker: landmarks.FaceLandmarker,
+    finder: FaceFinder,
     face_filter: FaceFilter,
     min_face_width: float,
 ) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def make_features(
     Args:
       data: the photo's bytes.
       spec: the crop.
-      landmarker: for single images.
+      finder: of faces.
       face_filter: what else is asked of the face.
       min_face_width: in pixels of the photo.
 
@@ -77,13 +78,13 @@ def make_features(
     Raises:
       RejectedPhotoError: see `find_usable_face`.
     """
-    photo, face = find_usable_face(data, landmarker, face_filter, min_face_width)
+    photo, face = find_usable_face(data, finder, face_filter, min_face_width)
     return face_features(photo, face, spec)
 
 
 def find_usable_face(
     data: bytes,
-    landmarker: landmarks.FaceLandmarker,
+    finder: FaceFinder,
     face_filter: FaceFilter,
     min_face_width: float,
 ) -> tuple[np.ndarray, landmarks.Face]:
@@ -91,7 +92,7 @@ def find_usable_face(
 
     Args:
       data: the photo's bytes.
-      landmarker: for single images.
+      finder: of faces.
       face_filter: what else is asked of the face.
       min_face_width: in pixels of the photo.
 
@@ -104,7 +105,7 @@ def find_usable_face(
     photo = decode_image(data)
     if photo is None:
         raise RejectedPhotoError('corrupt or no image')
-    face = landmarks.largest(landmarker.detect(photo))
+    face = landmarks.largest(finder.detect(photo))
     if face is None:
         raise RejectedPhotoError('no face')
     if face.width < min_face_width:
@@ -161,12 +162,12 @@ class AlignFace(beam.DoFn):
 
     def setup(self) -> None:
         """Starts MediaPipe and the other networks once a worker."""
-        self._landmarker = landmarks.FaceLandmarker(max_faces=4)
+        self._finder = FaceFinder(expressions=True)
         self._filter = FaceFilter(self._selection.rules, crop=self._spec.name)
 
     def teardown(self) -> None:
         """Frees MediaPipe."""
-        self._landmarker.close()
+        self._finder.close()
         self._filter.close()
 
     def process(self, item: tuple[str, Photo]) -> Iterator[Any]:
@@ -176,7 +177,7 @@ class AlignFace(beam.DoFn):
             features = make_features(
                 photo.path.read_bytes(),
                 self._spec,
-                self._landmarker,
+                self._finder,
                 self._filter,
                 self._selection.min_face_width,
             )

@@ -32,17 +32,17 @@ import tensorflow_datasets as tfds
 from apgan_jax.bundle import load_bundle
 from apgan_jax.data.records import DATASET_NAME, SYNTHETIC_KEY
 from apgan_jax.errors import UserError
+from apgan_jax.face import blending
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
-from apgan_jax.face.landmarks import Face, FaceLandmarker
+from apgan_jax.face.finding import FaceFinder
+from apgan_jax.face.landmarks import Face
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.files.image_files import encode_image
 from apgan_jax.inference.blend import Blend
 from apgan_jax.inference.casting import Role
 from apgan_jax.inference.frame_swapper import FrameSwapper
 from apgan_jax.inference.prefetch import prefetch
-from apgan_jax.inference.sources import MAX_FACES
-from apgan_jax.inference.swap import with_patches
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
 from apgan_jax.provenance import xmp
@@ -162,13 +162,13 @@ class TaskReader:
     ) -> None:
         self._swapper, self._strangers = swapper, strangers
         self._filter, self._min_face_width = face_filter, min_face_width
-        self._landmarker = FaceLandmarker(max_faces=MAX_FACES)
+        self._finder = FaceFinder(expressions=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._landmarker.close()
+        self._finder.close()
 
     def read(self, number: int, photo: Photo) -> SwapTask:
         """Reads a photo.
@@ -185,7 +185,7 @@ class TaskReader:
             data = photo.path.read_bytes()
         except OSError as error:
             raise RejectedPhotoError(str(error)) from error
-        return build.find_usable_face(data, self._landmarker, self._filter, self._min_face_width)
+        return build.find_usable_face(data, self._finder, self._filter, self._min_face_width)
 
     def _identity(self, photo: Photo) -> IdentityEmbedding:
         """Of the first stranger drawn who shows a face that may be used."""
@@ -221,7 +221,9 @@ def swap_tasks(swapper: Swapper, tasks: Sequence[SwapTask]) -> list[np.ndarray]:
     # Made anew each time: it remembers everybody it has seen.
     frame_swapper = FrameSwapper(swapper, casting, batch_size=_BATCH, blend=BLEND)
     faces = ((t, [TrackedFace(person, t.face.landmarks)]) for person, t in enumerate(tasks))
-    return [with_patches(done.frame.rgb, done.patches) for done in frame_swapper.run(faces)]
+    return [
+        blending.with_patches(done.frame.rgb, done.patches) for done in frame_swapper.run(faces)
+    ]
 
 
 def reverse_features(

@@ -1,5 +1,6 @@
 """The `apgan` command with a model of random weights."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from apgan_jax.files.image_files import encode_image, read_image, write_image
 from apgan_jax.provenance import manifest
 from support.faces import blank, brighter, head, portrait
 from support.processes import ROOT, environment
+from support.video_clips import write_clip
 
 
 def run(*arguments):
@@ -184,8 +186,9 @@ def assert_refused(capsys, arguments, command, *values):
         ('source', 'none.safetensors', 'no such file'),
         ('bundle', 'none.safetensors', 'no such file'),
         ('bundle', 'text.png', 'no readable safetensors file'),
-        ('output', 'out.mkv', '.mkv'),
-        ('output', 'out.webp', '.webp'),
+        ('output', 'out.mkv', 'must end in .jpg, .jpeg, .png'),
+        ('output', 'out.heic', 'must end in .jpg, .jpeg, .png'),
+        ('output', 'out.bmp', 'must end in .jpg, .jpeg, .png'),
         ('output', 'out.mp4', '.png'),
         ('output', 'out', '.png'),
         ('output', 'none/out.png', 'no folder'),
@@ -223,6 +226,32 @@ def test_where_an_identity_cannot_be_saved(photos, tiny_bundle_file, capsys, out
 
 def test_a_missing_file_cannot_be_verified(tmp_path, capsys):
     assert_refused(capsys, ['verify', tmp_path / 'none.png'], 'verify', tmp_path / 'none.png')
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [
+        ('--start', 'nan'),
+        ('--start', 'inf'),
+        ('--end', '9' * 5000),
+        ('--quality', '9' * 5000),
+        ('--quality', 'fine'),
+        ('--face', '9' * 5000),
+        ('--face', '²'),
+        ('--target', 'na\udcefve.png'),
+        ('--target', 'two\nlines.png'),
+    ],
+)
+def test_values_that_are_none_end_with_one_line(photos, tiny_bundle_file, capsys, option, value):
+    write_clip(photos / 'clip.mp4')
+    clip = {'target': photos / 'clip.mp4', 'output': photos / 'out.mp4'}
+    arguments = swap_arguments(photos, tiny_bundle_file, **clip)
+    with contextlib.suppress(SystemExit):
+        assert run(*arguments, f'{option}={value}') == 1
+    error = capsys.readouterr().err
+    assert error.startswith('apgan swap: ')
+    assert error.count('\n') == 1
+    assert len(error) < 500
 
 
 @pytest.mark.parametrize('model', ['config', 'bundle'])

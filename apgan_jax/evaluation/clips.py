@@ -20,7 +20,6 @@ from apgan_jax.evaluation.table import Value
 from apgan_jax.face import alignment, landmarks
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.face_pair import FacePair, SeenFace
-from apgan_jax.inference.sources import MAX_FACES
 from apgan_jax.metrics.expression import MotionCorrelation
 from apgan_jax.metrics.face_area import FaceSequence, place_of
 from apgan_jax.metrics.metric import Metric
@@ -165,7 +164,7 @@ class ClipEvaluator:
         series: Series = defaultdict(list)
         motion = MotionCorrelation()
         sequence, meter = FaceSequence(), TemporalMeter(self._suite.flow)
-        with landmarks.FaceLandmarker(max_faces=MAX_FACES) as landmarker:
+        with landmarks.FaceLandmarker(max_faces=landmarks.MAX_FACES) as landmarker:
             find = FacePairFinder(landmarker, follows=clip.is_sequence)
             for number, pair in enumerate(itertools.islice(clip.pairs(), limit)):
                 faces = find(pair)

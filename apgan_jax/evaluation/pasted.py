@@ -8,12 +8,13 @@ from typing import Self
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.face import blending
 from apgan_jax.face.finding import FaceFinder
 from apgan_jax.face.tracking import FaceTracker
 from apgan_jax.inference.blend import Blend
 from apgan_jax.inference.casting import Largest, OneSource
 from apgan_jax.inference.frame_swapper import FrameSwapper
-from apgan_jax.inference.swap import swap_picture, with_patches
+from apgan_jax.inference.swap import swap_picture
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
 from apgan_jax.video.reader import VideoReader
@@ -79,7 +80,7 @@ class PictureSwapper:
         if len(frames) <= number - first:
             raise UserError(f'{clip}: has no frame {number}; put the clip there that is meant')
         *_, last = self._frame_swapper(identity).run(self._tracker.track(frames))
-        return last.frame.rgb, with_patches(last.frame.rgb, last.patches)
+        return last.frame.rgb, blending.with_patches(last.frame.rgb, last.patches)
 
     def _frame_swapper(self, identity: IdentityEmbedding) -> FrameSwapper:
         casting = OneSource(identity, Largest())

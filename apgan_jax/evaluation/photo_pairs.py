@@ -30,7 +30,6 @@ from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.face.alignment import CropSpec, Window
 from apgan_jax.face.face_pair import FacePair, SeenFace
 from apgan_jax.files.image_files import read_image, write_image
-from apgan_jax.inference.sources import MAX_FACES
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.identity import identity_discrepancy, mean_match_score
 from apgan_jax.metrics.metric import Description, Metric
@@ -115,7 +114,7 @@ def read_faces(wanted: PhotoPairs, spec: CropSpec) -> PairedFaces:
       UserError: a photo is unreadable, or no pair is left.
     """
     faces: list[AlignedFace | None] = []
-    with landmarks.FaceLandmarker(max_faces=MAX_FACES, expressions=False) as landmarker:
+    with landmarks.FaceLandmarker(max_faces=landmarks.MAX_FACES, expressions=False) as landmarker:
         for photo in tqdm(wanted.photos, desc='read', unit='photo', disable=None, leave=False):
             picture = read_image(photo.path)
             face = landmarks.largest(landmarker.detect(picture))

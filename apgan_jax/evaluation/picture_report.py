@@ -31,10 +31,9 @@ from apgan_jax.evaluation.table import Table, Value
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import warp_to_crop
 from apgan_jax.face.face_pair import FacePair, SeenFace
-from apgan_jax.face.landmarks import Face, FaceLandmarker, largest
+from apgan_jax.face.landmarks import MAX_FACES, Face, FaceLandmarker, largest
 from apgan_jax.files.image_files import read_image
 from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
-from apgan_jax.inference.sources import MAX_FACES
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.metrics.identity import dlib_distance
 from apgan_jax.metrics.metric import Description, Metric

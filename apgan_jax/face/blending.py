@@ -6,7 +6,7 @@ around the face, where it only repeats what is there, that shows as a haze about
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -170,6 +170,14 @@ def paste(frame: np.ndarray, patch: Patch) -> None:
     """
     picture = with_room_for_detail(patch.picture, patch.covered, patch.detail)
     blend([frame], [picture], patch.mask, patch.picture_from_frame, detail=patch.detail)
+
+
+def with_patches(picture: np.ndarray, patches: Iterable[Patch]) -> np.ndarray:
+    """A copy of an RGB uint8 picture (h, w, 3) with patches blended in."""
+    changed = picture.copy()
+    for patch in patches:
+        paste(changed, patch)
+    return changed
 
 
 def with_room_for_detail(

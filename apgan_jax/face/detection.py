@@ -6,6 +6,7 @@ A place is (left, top, width, height) in pixels of the frame, an upright rectang
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,12 +27,49 @@ _SEARCH_WIDTH = 640
 _MIN_SCORE = 0.6
 # Faces that fill the picture are found at this one.
 _CLOSE_UP_WIDTH = 320
-# Pixels that tiles share, the size up to which faces are found in them.
-_TILES_SHARE = 192
+# Tiles are searched at full size; pixels that they share, the size up to which faces are found in
+# them.
+_TILE, _TILES_SHARE = 1280, 192
+# Pixels of the window that a face is looked for in whose place is known, and its side in sizes of
+# the face; nobody looks for one where there is none, so little is enough.
+_CLOSE_LOOK, _CLOSE_LOOK_SIDE, _CLOSE_LOOK_SCORE = 320, 2.4, 0.3
 # From this intersection over union on, two places are one face.
 _SAME_OVERLAP = 0.4
 # Pixels of the window that a face's turn is seen in.
 _ROLL_SIZE = 160
+_UNMOVED = np.eye(2, 3)
+
+
+class Location(NamedTuple):
+    """Where a head is.
+
+    Attributes:
+      centre: of the face, x + iy, pixels.
+      size: the larger of its width and height, pixels.
+      roll: by how many degrees it is turned clockwise.
+    """
+
+    centre: complex
+    size: float
+    roll: float = 0.0
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom), pixels."""
+        x, y, half = self.centre.real, self.centre.imag, self.size / 2
+        return x - half, y - half, x + half, y + half
+
+
+class Detection(NamedTuple):
+    """A face that a detector sees.
+
+    Attributes:
+      location: where.
+      points: eyes, nose tip and mouth corners, float32 (5, 2), in ArcFace's order, pixels.
+    """
+
+    location: Location
+    points: np.ndarray
 
 
 class FaceDetector(landmarks.Closing):
@@ -91,12 +129,34 @@ class SmallFaceDetector:
 
         A picture of 12 megapixels takes about a second.
         """
+        return self._rows_everywhere(picture)[:, :4]
+
+    def search(self, picture: np.ndarray) -> list[Detection]:
+        """The faces of `detect_everywhere`, with their points."""
+        return [_detection(row) for row in self._rows_everywhere(picture)]
+
+    def look_at(self, picture: np.ndarray, expected: Location) -> Detection | None:
+        """What may be a face where one is expected, the surest; None where there is nothing.
+
+        Args:
+          picture: RGB uint8 (h, w, 3).
+          expected: where.
+        """
+        window_from_picture = alignment.upright_window(
+            expected.centre, _CLOSE_LOOK_SIDE * expected.size, expected.roll, _CLOSE_LOOK
+        )
+        window = alignment.warp_to_crop(picture, window_from_picture, _CLOSE_LOOK)
+        rows = self._rows(window, _CLOSE_LOOK, _CLOSE_LOOK_SCORE)
+        near = rows[_distances(rows, _CLOSE_LOOK / 2) < _CLOSE_LOOK / 4]
+        return _detection(near[0], alignment.invert(window_from_picture)) if len(near) else None
+
+    def _rows_everywhere(self, picture: np.ndarray) -> np.ndarray:
         rows = [self._rows(picture, width) for width in (_CLOSE_UP_WIDTH, _SEARCH_WIDTH)]
         if max(picture.shape[:2]) > _SEARCH_WIDTH:
             rows += [self._rows_of_tile(picture, left, top) for left, top in _tiles(picture)]
         found = np.concatenate(rows)
         kept = cv2.dnn.NMSBoxes(found[:, :4].tolist(), found[:, 14].tolist(), 0.0, _SAME_OVERLAP)
-        return found[np.array(kept, int).reshape(-1), :4]
+        return found[np.array(kept, int).reshape(-1)]
 
     def roll_about(self, picture: np.ndarray, centre: complex, size: float) -> float | None:
         """By how many degrees the face about a place is turned clockwise; None if it sees none.
@@ -113,20 +173,21 @@ class SmallFaceDetector:
         for turn in (0.0, 90.0, 180.0, -90.0):
             window_from_picture = alignment.upright_window(centre, 2 * size, turn, _ROLL_SIZE)
             window = alignment.warp_to_crop(picture, window_from_picture, _ROLL_SIZE)
-            for row in self._rows(window, _ROLL_SIZE):
-                is_about = np.hypot(*(row[:2] + row[2:4] / 2 - _ROLL_SIZE / 2)) < _ROLL_SIZE / 6
-                if is_about and row[14] > best:
+            rows = self._rows(window, _ROLL_SIZE)
+            for row in rows[_distances(rows, _ROLL_SIZE / 2) < _ROLL_SIZE / 6]:
+                if row[14] > best:
                     x, y = row[6:8] - row[4:6]
                     best, roll = float(row[14]), turn + float(np.degrees(np.arctan2(y, x)))
         return roll if roll is None else (roll + 180) % 360 - 180
 
-    def _rows(self, frame: np.ndarray, longest: int) -> np.ndarray:
+    def _rows(self, frame: np.ndarray, longest: int, min_score: float = _MIN_SCORE) -> np.ndarray:
         """YuNet's rows, in pixels of the frame, found at this length of its longer side."""
         height, width = frame.shape[:2]
         scale = min(1.0, longest / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
         self._network.setInputSize(size)
+        self._network.setScoreThreshold(min_score)
         _, found = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         if found is None:
             return np.zeros((0, 15), np.float32)
@@ -135,16 +196,30 @@ class SmallFaceDetector:
 
     def _rows_of_tile(self, picture: np.ndarray, left: int, top: int) -> np.ndarray:
         """Of the small faces in a tile; the others have been found at a glance."""
-        rows = self._rows(
-            picture[top : top + _SEARCH_WIDTH, left : left + _SEARCH_WIDTH], _SEARCH_WIDTH
-        )
+        rows = self._rows(picture[top : top + _TILE, left : left + _TILE], _TILE)
         rows = rows[rows[:, 2:4].max(axis=1) < _TILES_SHARE]
         return rows + np.array([*[left, top], 0, 0, *[left, top] * 5, 0], np.float32)
 
 
+def _detection(row: np.ndarray, picture_from_window: np.ndarray = _UNMOVED) -> Detection:
+    """Of YuNet's row, which is in pixels of a window."""
+    centre = row[:2] + row[2:4] / 2
+    places = np.concatenate([centre[None], row[4:14].reshape(5, 2)])
+    (x, y), *points = alignment.transform_points(picture_from_window, places)
+    size = float(row[2:4].max()) * alignment.scale_of(picture_from_window)
+    right, down = points[1] - points[0]
+    roll = float(np.degrees(np.arctan2(down, right)))
+    return Detection(Location(complex(x, y), size, roll), np.array(points))
+
+
+def _distances(rows: np.ndarray, middle: float) -> np.ndarray:
+    """Of the faces' centres from the middle of a square window, (n,), pixels."""
+    return np.hypot(*(rows[:, :2] + rows[:, 2:4] / 2 - middle).T)
+
+
 def _tiles(picture: np.ndarray) -> Iterator[tuple[int, int]]:
     """Left and top of tiles that share a margin, so that a small face is whole in one of them."""
-    step = _SEARCH_WIDTH - _TILES_SHARE
+    step = _TILE - _TILES_SHARE
     height, width = picture.shape[:2]
     for top in range(0, max(1, height - _TILES_SHARE), step):
         for left in range(0, max(1, width - _TILES_SHARE), step):

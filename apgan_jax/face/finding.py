@@ -26,9 +26,8 @@ _NEAR = 0.75
 DISTINCT = 0.4
 # Faces that the landmarker looks for at once; there is no limit to those that are found one by one.
 _AT_ONCE = 8
-# Degrees from which on a face is turned upright before it is read, and from which on two readings
-# of its turn are different ones.
-_ROLLED, _OTHERWISE = 30.0, 60.0
+# Degrees from which on a face is turned upright before it is read.
+_ROLLED = 30.0
 
 
 class FoundFaces(NamedTuple):
@@ -132,9 +131,9 @@ class FaceFinder(Closing):
         return FoundFaces(faces, np.array(unread, np.float32).reshape(-1, 4))
 
     def _turned_right(self, picture: np.ndarray, face: Face) -> Face:
-        """The face, read again where the landmarker saw an upright one on a head that is not."""
+        """The face, read again if it is turned, which the landmarker sees late or not at all."""
         roll = self._detector.roll_about(picture, face.centre, face.size)
-        if roll is None or abs((roll - face.roll + 180) % 360 - 180) < _OTHERWISE:
+        if roll is None or max(abs(roll), abs(face.roll)) < _ROLLED:
             return face
         return self._reader.read(picture, face.centre, face.size, roll) or face
 

@@ -51,6 +51,8 @@ INNER_LIP = (
 )
 # fmt: on
 NUM_LANDMARKS = 478
+# Of a photo of one person, with whoever is behind them.
+MAX_FACES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +89,7 @@ class Face:
     @functools.cached_property
     def roll(self) -> float:
         """By how many degrees the line of the eyes is turned clockwise."""
-        x, y = self.five_points[1] - self.five_points[0]
-        return float(np.degrees(np.arctan2(y, x)))
+        return roll_of(self.landmarks)
 
     @functools.cached_property
     def width(self) -> float:
@@ -109,6 +110,13 @@ def centre_and_size(landmarks: np.ndarray) -> tuple[complex, float]:
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     x, y = (low + high) / 2
     return complex(x, y), max(float((high - low).max()), 1.0)
+
+
+def roll_of(landmarks: np.ndarray) -> float:
+    """By how many degrees the line of the eyes of landmarks (478, 2) is turned clockwise."""
+    left, right = (landmarks[list(contour)].mean(axis=0) for contour in (LEFT_EYE, RIGHT_EYE))
+    x, y = right - left
+    return float(np.degrees(np.arctan2(y, x)))
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:

@@ -20,27 +20,25 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from apgan_jax.errors import UserError
+from apgan_jax.face import scene_cuts
 from apgan_jax.face.detection import FaceDetector, SmallFaceDetector
-from apgan_jax.face.finding import DISTINCT, centre_of, is_same_face
-from apgan_jax.face.landmarks import Closing, FaceLandmarker, centre_and_size
+from apgan_jax.face.finding import DISTINCT, FaceReader, centre_of, is_same_face
+from apgan_jax.face.landmarks import Closing, FaceLandmarker, centre_and_size, roll_of
 from apgan_jax.face.people import People
 from apgan_jax.face.smoothing import FaceSmoother
 
 Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-# Mean absolute difference of thumbnails, of 255, from which on a frame opens a new scene.
-_SCENE_CUT = 22.0
 # Largest difference of a thumbnail's pixels below which the scene is as it was searched last.
 _CHANGED = 10.0
-_THUMBNAIL = (80, 45)
-# Frames between two searches for small faces: where none is followed, and elsewhere.
-_SEARCH_EMPTY, _SEARCH_OTHERS = 10, 50
-# MediaPipe finds a face in a crop of this many times its size, were it 16 px wide.
-_CROP = 2.5
+# Frames between two searches for small and turned faces.
+_SMALL_SEARCH = 10
 # A face that was found so many times running in a crop only is no longer expected elsewhere.
 _CROPS_ONLY = 3
 # Faces nearer to each other than this, in sizes of a face, may be taken for one another.
 _CLOSE = 1.3
+# Degrees: turned by more, the landmarker puts an upright face there, or sees none.
+_TURNED = 60.0
 
 
 class TimedPicture(Protocol):
@@ -122,6 +120,11 @@ class _Track:
         """Of the last frame in which it was seen."""
         return self.observations[self.last].landmarks
 
+    def sees_the_whole(self) -> None:
+        """Has it looked for in the whole frame again, if it is a face that is found there."""
+        if abs(roll_of(self.landmarks)) < _TURNED:
+            self.crops = 0
+
     def add(self, number: int, landmarks: np.ndarray) -> None:
         """Takes a later frame's landmarks; frames left out between are interpolated."""
         earlier, gap = self.landmarks, number - self.last
@@ -177,7 +180,7 @@ class FaceTracker(Closing):
     """Finds and follows the faces of one video; a context manager.
 
     Args:
-      max_faces: how many are followed at once.
+      thorough: whether everything is searched for small faces at full size, every few frames.
       lookahead: how many frames it works ahead of what it hands out, at least 1; also the longest
         gap that is filled.
       embed: gives the identity vector, of length 1, of the face with these landmarks (478, 2) in an
@@ -201,11 +204,11 @@ class FaceTracker(Closing):
     _observed: deque[bool]
 
     def __init__(
-        self, *, max_faces: int = 8, lookahead: int = 5, embed: Embed | None = None
+        self, *, thorough: bool = False, lookahead: int = 5, embed: Embed | None = None
     ) -> None:
-        if max_faces < 1 or lookahead < 1:
-            raise ValueError(f'{max_faces=} and {lookahead=} must be 1 or more')
-        self._max_faces = max_faces
+        if lookahead < 1:
+            raise ValueError(f'{lookahead=} must be 1 or more')
+        self._thorough = thorough
         self._lookahead = lookahead
         self._embed = embed
         self._people = People()
@@ -214,10 +217,7 @@ class FaceTracker(Closing):
         self._begin()
         self._resources = ExitStack()
         self._detector = self._resources.enter_context(FaceDetector())
-        # Two, for a crop may show a part of a neighbour.
-        self._crop_landmarker = self._resources.enter_context(
-            FaceLandmarker(max_faces=2, expressions=False)
-        )
+        self._reader = self._resources.enter_context(FaceReader())
         self._small_faces = _small_face_detector()
 
     def close(self) -> None:
@@ -285,7 +285,7 @@ class FaceTracker(Closing):
         """Forgets the frames of an earlier `track`, though not its people."""
         self._tracks, self._ended = [], []
         self._thumbnail = self._searched = np.zeros(0, np.uint8)
-        self._searched_number = -_SEARCH_OTHERS
+        self._searched_number = -_SMALL_SEARCH
         self._held, self._next, self._observed = deque(), 0, deque()
         self._is_restored = False
         self._expect(0)
@@ -299,12 +299,8 @@ class FaceTracker(Closing):
         self._observe(self._held)
 
     def _opens_scene(self, rgb: np.ndarray) -> bool:
-        # A quarter of the rows will do, and takes a seventh of the time.
-        small = cv2.resize(
-            rgb[:: max(1, rgb.shape[0] // 180)], _THUMBNAIL, interpolation=cv2.INTER_AREA
-        )
-        previous, self._thumbnail = self._thumbnail, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-        return not previous.size or _mean_difference(previous, self._thumbnail) > _SCENE_CUT
+        previous, self._thumbnail = self._thumbnail, scene_cuts.scene_thumbnail(rgb)
+        return scene_cuts.opens_scene(previous, self._thumbnail)
 
     def _observe(self, held: Sequence[_Held[F]]) -> None:
         """Finds the faces of the newest frame."""
@@ -339,8 +335,8 @@ class FaceTracker(Closing):
         for track in self._tracks:
             if track.last < now.number:
                 centre = self._people[track.person].expected(now.frame.time)
-                size = centre_and_size(track.landmarks)[1]
-                found = self._landmarks_about(now.frame.rgb, centre, size)
+                size, roll = centre_and_size(track.landmarks)[1], roll_of(track.landmarks)
+                found = self._landmarks_about(now.frame.rgb, centre, size, roll)
                 if found is not None and not self._is_taken(found, now.number):
                     track.crops += 1
                     track.add(now.number, found)
@@ -356,7 +352,8 @@ class FaceTracker(Closing):
             for column, landmarks in enumerate(faces):
                 centre, found_size = centre_and_size(landmarks)
                 cost = abs(centre - expected) / size + abs(np.log(found_size / size))
-                costs[row, column] = cost if cost < 1 else 1e3
+                turn = (roll_of(landmarks) - roll_of(track.landmarks) + 180) % 360 - 180
+                costs[row, column] = cost if cost < 1 and abs(turn) < _TURNED else 1e3
         for row, column in zip(*linear_sum_assignment(costs), strict=True):
             if costs[row, column] < 1:
                 yield self._tracks[row], faces[column]
@@ -373,20 +370,12 @@ class FaceTracker(Closing):
         if count:
             self._landmarker = FaceLandmarker(max_faces=count, video=True, expressions=False)
 
-    def _landmarks_about(self, rgb: np.ndarray, centre: complex, size: float) -> np.ndarray | None:
+    def _landmarks_about(
+        self, rgb: np.ndarray, centre: complex, size: float, roll: float
+    ) -> np.ndarray | None:
         """Landmarks of the face about a place, or None where there is none."""
-        height, width = rgb.shape[:2]
-        half = max(_CROP * size / 2, 12.0)
-        left, top = max(0, int(centre.real - half)), max(0, int(centre.imag - half))
-        right, bottom = min(width, int(centre.real + half)), min(height, int(centre.imag + half))
-        if right - left < half or bottom - top < half:
-            return None
-        faces = self._crop_landmarker.detect(rgb[top:bottom, left:right])
-        found = [face.landmarks + np.array([left, top], np.float32) for face in faces]
-        nearest = min(found, key=lambda face: abs(centre_and_size(face)[0] - centre), default=None)
-        if nearest is None or abs(centre_and_size(nearest)[0] - centre) > 0.75 * size:
-            return None
-        return nearest
+        face = self._reader.read(rgb, centre, size, roll)
+        return None if face is None else face.landmarks
 
     def _is_taken(self, landmarks: np.ndarray, number: int) -> bool:
         """Whether a track has this face already."""
@@ -404,43 +393,62 @@ class FaceTracker(Closing):
         for track in seen:
             centre, size = centre_and_size(track.landmarks)
             if any(abs(centre_of(place) - centre) < DISTINCT * size for place in places):
-                track.crops = 0
-        self._take_up(places, held, needs_crop=False)
-        if self._small_faces is not None and self._is_small_search_due(now):
-            self._searched, self._searched_number = self._thumbnail, now.number
-            self._take_up(self._small_faces.detect(now.frame.rgb), held, needs_crop=True)
+                track.sees_the_whole()
+        small = [place for place in self._small_places(now) if not _is_among(place, places)]
+        both = [*((place, False) for place in places), *((place, True) for place in small)]
+        self._take_up(sorted(both, key=lambda each: centre_of(each[0]).real), held)
+
+    def _small_places(self, now: _Held[F]) -> np.ndarray:
+        """Where faces are that the other detector does not find; (n, 4)."""
+        if self._small_faces is None or not self._is_small_search_due(now):
+            return np.zeros((0, 4), np.float32)
+        self._searched, self._searched_number = self._thumbnail, now.number
+        detector = self._small_faces
+        detect = detector.detect_everywhere if self._thorough else detector.detect
+        return detect(now.frame.rgb)
 
     def _is_small_search_due(self, now: _Held[F]) -> bool:
-        wait = _SEARCH_OTHERS if self._tracks else _SEARCH_EMPTY
-        if not self._searched.size or (now.opens_scene and not self._tracks):
+        if self._thorough or now.opens_scene:
             return True
         changed = cv2.absdiff(self._searched, self._thumbnail).max() > _CHANGED
-        return bool(changed) and now.number - self._searched_number >= wait
+        return bool(changed) and now.number - self._searched_number >= _SMALL_SEARCH
 
-    def _take_up(self, places: np.ndarray, held: Sequence[_Held[F]], *, needs_crop: bool) -> None:
-        """Begins a track for each place where a face is that no track has."""
+    def _take_up(self, places: Sequence[tuple[np.ndarray, bool]], held: Sequence[_Held[F]]) -> None:
+        """Begins a track for each place where a face is that no track has.
+
+        People are numbered so: from the left. With each place, whether a crop must be looked at.
+        """
         now = held[-1]
-        for place in places:
+        for place, needs_crop in places:
             size = float(place[2:].max())
             taken = any(
                 abs(centre_of(place) - centre_and_size(track.landmarks)[0]) < DISTINCT * size
                 for track in self._tracks
             )
-            if taken or len(self._tracks) >= self._max_faces:
+            if taken:
                 continue
-            landmarks = self._landmarks_about(now.frame.rgb, centre_of(place), size)
+            roll = self._roll_about(now.frame.rgb, centre_of(place), size)
+            landmarks = self._landmarks_about(now.frame.rgb, centre_of(place), size, roll)
             if landmarks is not None and not self._is_taken(landmarks, now.number):
-                track = _Track(now.number, landmarks, needs_crop=needs_crop)
+                turned = abs(roll_of(landmarks)) > _TURNED
+                track = _Track(now.number, landmarks, needs_crop=needs_crop or turned)
                 self._recognise(track, now)
                 self._tracks.append(track)
                 self._follow_back(track, held)
+
+    def _roll_about(self, rgb: np.ndarray, centre: complex, size: float) -> float:
+        if self._small_faces is None:
+            return 0.0
+        return self._small_faces.roll_about(rgb, centre, size) or 0.0
 
     def _follow_back(self, track: _Track, held: Sequence[_Held[F]]) -> None:
         """Finds a new face in the frames before, as far as they are still here."""
         later = held[-1]
         for earlier in reversed(list(held)[:-1]):
             known = track.observations[later.number].landmarks
-            landmarks = self._landmarks_about(earlier.frame.rgb, *centre_and_size(known))
+            landmarks = self._landmarks_about(
+                earlier.frame.rgb, *centre_and_size(known), roll_of(known)
+            )
             if later.opens_scene or landmarks is None or self._is_taken(landmarks, earlier.number):
                 return
             track.observations[earlier.number] = _Observation(landmarks)
@@ -504,8 +512,11 @@ def _small_face_detector() -> SmallFaceDetector | None:
         return None
 
 
-def _mean_difference(first: np.ndarray, second: np.ndarray) -> float:
-    return float(cv2.absdiff(first, second).mean())
+def _is_among(place: np.ndarray, places: np.ndarray) -> bool:
+    """Whether a place, (4,), is that of a face of places, (n, 4)."""
+    seen = ((centre_of(each), float(each[2:].max())) for each in (place, *places))
+    first, *others = seen
+    return any(is_same_face(*first, *other) for other in others)
 
 
 def _is_same_face(first: np.ndarray, second: np.ndarray) -> bool:

@@ -1,6 +1,7 @@
-"""Photos on disk: RGB uint8 arrays (height, width, 3) in memory, JPEG or PNG bytes outside.
+"""Photos as RGB uint8 arrays (height, width, 3), for whoever wants no more of them than that.
 
-BGR, OpenCV's order, exists only inside the functions of this file.
+What else photos have is in `photos`. BGR, OpenCV's order, exists only inside the functions of this
+file.
 """
 
 from pathlib import Path
@@ -8,15 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from apgan_jax.errors import UserError
 from apgan_jax.files.atomic import whole_file
-
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
-
-
-def is_image(path: Path) -> bool:
-    """Whether the name is that of a photo."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES
+from apgan_jax.files.photos import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from apgan_jax.files.photos import decode_photo, is_image, read_photo
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -27,11 +22,17 @@ def images_in(folder: Path) -> list[Path]:
 def decode_image(data: bytes) -> np.ndarray | None:
     """Decodes an image file's bytes to RGB uint8 (h, w, 3), upright by its EXIF orientation.
 
-    Returns None when the bytes are no image that OpenCV reads.
+    Returns None when the bytes are no image.
     """
     if not data:
         return None
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        try:
+            return decode_photo(data).rgb  # HEIC, which OpenCV does not know.
+        except Exception:  # As many kinds as there are decoders.
+            return None
+    return picture
 
 
 def encode_image(image: np.ndarray, suffix: str, *, jpeg_quality: int = 95) -> bytes:
@@ -44,18 +45,12 @@ def encode_image(image: np.ndarray, suffix: str, *, jpeg_quality: int = 95) -> b
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Reads a photo as RGB uint8 (h, w, 3).
+    """Reads a photo as sRGB uint8 (h, w, 3).
 
     Raises:
       UserError: the file is missing or is no readable image.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f'{path}: no such file; give the path of a photo ({_known()})')
-    image = decode_image(path.read_bytes())
-    if image is None:
-        raise UserError(f'{path}: not a readable image; give an intact {_known()} file')
-    return image
+    return read_photo(path).rgb
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
@@ -63,7 +58,3 @@ def write_image(path: Path, image: np.ndarray) -> None:
     data = encode_image(image, Path(path).suffix.lower())
     with whole_file(path) as part:
         part.write_bytes(data)
-
-
-def _known() -> str:
-    return ', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)

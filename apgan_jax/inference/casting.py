@@ -26,6 +26,8 @@ from apgan_jax.models.identity import IdentityEmbedding
 _LARGER = 1.5
 _FILES = list_of(file_name(), 1, 1000)
 _PEOPLE = list_of(mapping(), 1, 1000)._replace(says='[[person]] tables, at most 1000')
+_MOST_DIGITS = 6
+_LONGEST_SHOWN = 80
 _SELECTORS = ('largest', 'all', 'left', 'right')
 
 
@@ -151,32 +153,19 @@ class Largest:
         self._person = state
 
 
-class Numbered:
-    """The n-th person of the clip, in order of appearance, from the left within a frame.
+class Numbered(_Forgetful):
+    """The n-th person, in order of appearance, from the left within a frame.
 
     Args:
       number: from 1.
     """
 
     def __init__(self, number: int) -> None:
-        self._number = number
-        self._order: list[int] = []
+        self._person = number - 1
 
     def __call__(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
         """At most one face."""
-        for face in sorted(faces, key=_middle):
-            if face.person not in self._order:
-                self._order.append(face.person)
-        wanted = self._order[self._number - 1 : self._number]
-        return [face for face in faces if face.person in wanted]
-
-    def state(self) -> list[int]:
-        """See `Remembering`: people in the order of their appearance."""
-        return list(self._order)
-
-    def restore(self, state: list[int]) -> None:
-        """See `Remembering`."""
-        self._order = list(state)
+        return [face for face in faces if face.person == self._person]
 
 
 class Like(_Forgetful):
@@ -220,10 +209,12 @@ def parse_selector(text: str, *, like: Callable[[Path], FaceSelector]) -> FaceSe
         return Outermost(text)
     if text.startswith('like:'):
         return like(Path(text.removeprefix('like:')))
-    if text.isdecimal() and int(text) > 0:
+    # Longer ones are nobody's number, and Python refuses to read them from 4,300 digits on.
+    if text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) > 0:
         return Numbered(int(text))
     raise UserError(
-        f'--face {text}: must be one of {", ".join(_SELECTORS)}, a number from 1, or like:PHOTO'
+        f'--face {text[:_LONGEST_SHOWN]}: must be one of {", ".join(_SELECTORS)}, a number from 1, '
+        'or like:PHOTO'
     )
 
 

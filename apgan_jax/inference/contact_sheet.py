@@ -6,7 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
+from apgan_jax.files.image_files import images_in, read_image, write_image
+from apgan_jax.files.photos import is_photo
 from apgan_jax.models.images import image_grid
 from apgan_jax.provenance import manifest
 from apgan_jax.video.sampling import sample_frames
@@ -62,7 +63,7 @@ def _frames(
 ) -> list[np.ndarray]:
     if not isinstance(source, Path):
         return [read_image(path) for path in source[:: -(-len(source) // count)]]
-    if is_image(source):
+    if is_photo(source):
         return [read_image(source)]
     return [sample.rgb for sample in sample_frames(source, count, start=start, end=end)]
 

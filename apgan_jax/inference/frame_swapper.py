@@ -15,11 +15,14 @@ from apgan_jax.face import blending
 from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.face.colour import is_grey, match_skin, without_colour
 from apgan_jax.face.detail import agreement
+from apgan_jax.face.detection import Location
 from apgan_jax.face.hair import without_hair
+from apgan_jax.face.landmarks import centre_and_size, roll_of
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import LikenessCheck, blurred_patch
 from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.casting import Casting, Role
+from apgan_jax.inference.face_counts import FaceCounts, PersonCounts
 from apgan_jax.inference.identity_means import IdentityMeans, extrapolate
 from apgan_jax.inference.prefetch import prefetch
 from apgan_jax.inference.steadying import FaceSteadier
@@ -39,34 +42,6 @@ F = TypeVar('F', bound=Picture)
 
 
 @dataclasses.dataclass
-class FaceCounts:
-    """What became of the faces of some frames.
-
-    Attributes:
-      frames: frames seen.
-      without_face: frames in which no face was found.
-      swapped: faces swapped.
-      blurred: faces blurred because they could not be swapped, or stayed too alike.
-      left: faces that had no role.
-      people: frames in which each person was seen.
-    """
-
-    frames: int = 0
-    without_face: int = 0
-    swapped: int = 0
-    blurred: int = 0
-    left: int = 0
-    people: dict[int, int] = dataclasses.field(default_factory=dict)
-
-    def add(self, other: 'FaceCounts') -> None:
-        """Counts the frames of another one too."""
-        for name in ('frames', 'without_face', 'swapped', 'blurred', 'left'):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for person, frames in other.people.items():
-            self.people[person] = self.people.get(person, 0) + frames
-
-
-@dataclasses.dataclass
 class Swapped(Generic[F]):
     """A frame and what is to be done to it.
 
@@ -74,11 +49,17 @@ class Swapped(Generic[F]):
       frame: as it came.
       patches: to be blended into it.
       counts: of this frame.
+      locations: of the people that it came with.
     """
 
     frame: F
     patches: list[blending.Patch]
     counts: FaceCounts
+    locations: dict[int, Location] = dataclasses.field(default_factory=dict)
+
+    def hide(self, box: tuple[float, float, float, float]) -> None:
+        """Blurs what is in (left, top, right, bottom), pixels."""
+        self.patches.append(blurred_patch(self.frame.rgb, box))
 
 
 class _Face(NamedTuple):
@@ -190,17 +171,22 @@ class FrameSwapper:
             yield waiting
 
     def _prepare(self, frame: F, faces: Sequence[TrackedFace]) -> _Work:
-        counts = FaceCounts(
-            frames=1, without_face=int(not faces), people={face.person: 1 for face in faces}
-        )
-        work = _Work(Swapped(frame, [], counts), [])
+        people = {face.person: PersonCounts(frames=1) for face in faces}
+        counts = FaceCounts(1, int(not faces), people)
+        locations = {
+            face.person: Location(*centre_and_size(face.landmarks), roll_of(face.landmarks))
+            for face in faces
+        }
+        work = _Work(Swapped(frame, [], counts, locations), [])
         aligned = self._aligned(work.done, faces)
         for face, each in aligned:
             self._means.observe(face.person, each.crop)
         # Nobody is in a frame twice.
         crops = {face.person: each for face, each in aligned}
         roles = self._casting([face for face, _ in aligned])
-        counts.left += len(aligned) - len(roles)
+        chosen = {role.face.person for role in roles}
+        for person in crops.keys() - chosen:
+            counts.count('left', person)
         for role in roles:
             work.faces.append(_Face(role, crops[role.face.person], self._identity(role)))
         return work
@@ -214,7 +200,7 @@ class FrameSwapper:
             try:
                 cut = align_face(done.frame.rgb, face.landmarks, self._crop_spec)
             except ValueError:  # Points that coincide.
-                self.give_up(done, face.box)
+                self.give_up(done, face.box, face.person)
                 continue
             aligned.append((face, cut))
         return aligned
@@ -275,10 +261,10 @@ class FrameSwapper:
     def _add_patch(self, done: Swapped, face: _Face, patch: blending.Patch) -> None:
         picture = done.frame.rgb
         if self._check and self._check(picture, face.role.face, face.aligned.crop, patch):
-            self._blur(done, face.role.face.box)
+            self.give_up(done, face.role.face.box, face.role.face.person)
             return
         done.patches.append(patch)
-        done.counts.swapped += 1
+        done.counts.count('swapped', face.role.face.person)
 
     def _coloured(self, aligned: AlignedFace, swapped: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """With colours that go with the target's."""
@@ -304,18 +290,21 @@ class FrameSwapper:
             patch = dataclasses.replace(patch, covered=crop, detail=detail)
         return patch
 
-    def give_up(self, done: Swapped, box: tuple[float, float, float, float]) -> None:
+    def give_up(
+        self,
+        done: Swapped,
+        box: tuple[float, float, float, float],
+        person: int | None = None,
+    ) -> None:
         """Blurs a face that cannot be swapped, if likeness is checked; else it stays as it is.
 
         Args:
           done: the frame, whose patches and counts are changed.
           box: (left, top, right, bottom) of the face, pixels.
+          person: whose it is, if that is known.
         """
         if self._check is None:
-            done.counts.left += 1
+            done.counts.count('left', person)
         else:
-            self._blur(done, box)
-
-    def _blur(self, done: Swapped, box: tuple[float, float, float, float]) -> None:
-        done.patches.append(blurred_patch(done.frame.rgb, box))
-        done.counts.blurred += 1
+            done.hide(box)
+            done.counts.count('blurred', person)

@@ -27,6 +27,7 @@ from apgan_jax.inference.casting import (
 )
 from apgan_jax.inference.frame_swapper import FrameSwapper
 from apgan_jax.inference.identity_means import IdentityMeans
+from apgan_jax.inference.last_look import LastLook
 from apgan_jax.inference.sources import VIDEO_FRAMES, Source, load_source
 from apgan_jax.inference.swap import Job
 from apgan_jax.inference.swapper import Swapper
@@ -118,7 +119,14 @@ def anonymise_job(swapper: Swapper, *, blend: Blend = DEFAULT_BLEND) -> Job:
         'bank': [_hash(identity) for identity in identities],
         **dataclasses.asdict(blend),
     }
-    return Job(swapper, begin, _face_embedder(swapper), kind='anonymised', fingerprint=fingerprint)
+    return Job(
+        swapper,
+        begin,
+        _face_embedder(swapper),
+        look=functools.partial(LastLook, sface),
+        kind='anonymised',
+        fingerprint=fingerprint,
+    )
 
 
 def _face_embedder(swapper: Swapper) -> Embed:

@@ -8,14 +8,17 @@ begins something new there (MediaPipe's memory, a batch of the generator), a run
 it makes the same pictures as one that was never cut off.
 """
 
+import copy
 import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from apgan_jax.face.tracking import FaceTracker, TrackedFace
-from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper, Swapped
+from apgan_jax.inference.face_counts import FaceCounts
+from apgan_jax.inference.frame_swapper import FrameSwapper, Swapped
+from apgan_jax.inference.last_look import LastLook
 from apgan_jax.inference.prefetch import prefetch
 from apgan_jax.video.reader import Frame
 
@@ -28,25 +31,33 @@ class SessionState:
       tracking: people and their numbers, tracks, smoothing: `FaceTracker.state`.
       swapping: who becomes whom, the face selector's choice, steadying, what anonymous people look
         like: `FrameSwapper.state`.
+      hiding: who was there a moment ago: `LastLook.state`; None without one.
       counts: of the faces up to that frame.
     """
 
     tracking: Any
     swapping: Any
+    hiding: Any
     counts: FaceCounts
 
     def tree(self) -> dict[str, Any]:
         """For a segment's notes."""
-        people = {str(person): frames for person, frames in self.counts.people.items()}
-        counts = {**vars(self.counts), 'people': people}
-        return {'tracking': self.tracking, 'swapping': self.swapping, 'counts': counts}
+        parts = ('tracking', 'swapping', 'hiding')
+        return {**{name: getattr(self, name) for name in parts}, 'counts': self.counts.tree()}
 
     @classmethod
     def of_tree(cls, tree: dict[str, Any]) -> 'SessionState':
         """The state that `tree` is of."""
-        people = {int(person): frames for person, frames in tree['counts']['people'].items()}
-        counts = FaceCounts(**{**tree['counts'], 'people': people})
-        return cls(tree['tracking'], tree['swapping'], counts)
+        return cls(
+            tree['tracking'], tree['swapping'], tree['hiding'], FaceCounts.of_tree(tree['counts'])
+        )
+
+
+class _Remembered(NamedTuple):
+    """By the stages that work ahead of the last one."""
+
+    tracking: Any
+    swapping: Any
 
 
 class Session:
@@ -55,11 +66,18 @@ class Session:
     Args:
       tracker: that knows nobody yet.
       frame_swapper: likewise.
+      last_look: likewise, at what is about to be written; None: nobody is looked for there.
     """
 
-    def __init__(self, tracker: FaceTracker, frame_swapper: FrameSwapper) -> None:
+    def __init__(
+        self,
+        tracker: FaceTracker,
+        frame_swapper: FrameSwapper,
+        last_look: LastLook | None = None,
+    ) -> None:
         self._tracker = tracker
         self._frame_swapper = frame_swapper
+        self._last_look = last_look
         # Of the tracker after segments' last frames that are on their way to the next stage.
         self._tracking: deque[Any] = deque()
         self._counts = FaceCounts()
@@ -68,7 +86,9 @@ class Session:
         """Goes on after the frame that a state belongs to; call it before `run`."""
         self._tracker.restore(state.tracking)
         self._frame_swapper.restore(state.swapping)
-        self._counts = dataclasses.replace(state.counts, people=dict(state.counts.people))
+        if self._last_look is not None:
+            self._last_look.restore(state.hiding)
+        self._counts.add(state.counts)
 
     def run(self, frames: Iterable[Frame]) -> Generator[tuple[Swapped[Frame], SessionState | None]]:
         """Yields frames with their patches, in order; decoding, finding and generating overlap.
@@ -80,7 +100,10 @@ class Session:
           What is to be done to a frame and, if it ends a segment, the state after it.
         """
         tracked = prefetch(self._track(prefetch(frames, ahead=4)), ahead=8)
-        return prefetch(self._swap(tracked), ahead=2)
+        swapped = self._swap(tracked)
+        if self._last_look is not None:
+            swapped = self._last_look.run(prefetch(swapped, ahead=2))
+        return prefetch(self._count(swapped), ahead=2)
 
     def _track(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackedFace]]]:
         for frame, faces in self._tracker.track(frames):
@@ -91,17 +114,26 @@ class Session:
 
     def _swap(
         self, tracked: Iterator[tuple[Frame, list[TrackedFace]]]
-    ) -> Iterator[tuple[Swapped[Frame], SessionState | None]]:
+    ) -> Iterator[tuple[Swapped[Frame], _Remembered | None]]:
         for first in tracked:
             # To its end, so that no later frame shares a batch with this segment's last one.
             segment = _up_to_the_end(itertools.chain([first], tracked))
             for done in self._frame_swapper.run(segment):
-                self._counts.add(done.counts)
-                yield done, self._state() if done.frame.ends_segment else None
+                yield done, self._remembered() if done.frame.ends_segment else None
 
-    def _state(self) -> SessionState:
-        counts = dataclasses.replace(self._counts, people=dict(self._counts.people))
-        return SessionState(self._tracking.popleft(), self._frame_swapper.state(), counts)
+    def _remembered(self) -> _Remembered:
+        return _Remembered(self._tracking.popleft(), self._frame_swapper.state())
+
+    def _count(
+        self, swapped: Iterable[tuple[Swapped[Frame], _Remembered | None]]
+    ) -> Iterator[tuple[Swapped[Frame], SessionState | None]]:
+        for done, remembered in swapped:
+            self._counts.add(done.counts)
+            yield done, remembered and self._state(*remembered)
+
+    def _state(self, tracking: Any, swapping: Any) -> SessionState:
+        hiding = self._last_look and self._last_look.state()
+        return SessionState(tracking, swapping, hiding, copy.deepcopy(self._counts))
 
 
 def _up_to_the_end(

@@ -15,16 +15,23 @@ from apgan_jax.errors import UserError
 from apgan_jax.face import landmarks
 from apgan_jax.face.aligned import align_face
 from apgan_jax.face.alignment import CropSpec
+from apgan_jax.face.finding import FaceFinder
+from apgan_jax.face.people import SAME_PERSON
 from apgan_jax.face.quality import fault_of
-from apgan_jax.files.image_files import is_image, read_image
+from apgan_jax.files.image_files import images_in
+from apgan_jax.files.photos import is_photo, read_photo
 from apgan_jax.identity_file import load_identity
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.models.identity import IdentityEmbedding
+from apgan_jax.networks.recognisers import unit_vectors
 from apgan_jax.video.sampling import sample_frames
 
 VIDEO_FRAMES = 10
-MAX_FACES = 4
-_TAKEN = ', taken for want of a better one'
+# A face of this part of the largest one's size is somebody whom the photo is of, too.
+_ALSO_SHOWN = 1 / 3
+_TAKEN = 'taken for want of a better one'
+_CROWD = 'shows {} people, the largest face is taken; cut the others out if it is another one'
+_STRANGER = 'may be somebody else than the other pictures show; leave it out if it is'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,19 +41,19 @@ class Source:
     Attributes:
       identity: leading axis 1.
       used: pictures in the average; 0 for a saved identity.
-      left_out: 'name: reason' of the others, and of poor ones that had to be taken.
+      left_out: 'name: reason' of the others.
+      doubts: likewise, why pictures in the average may be wrong ones.
     """
 
     identity: IdentityEmbedding
     used: int = 0
     left_out: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """What to tell of it on a terminal."""
-        return [
-            f'source: {line}' if line.endswith(_TAKEN) else f'source: left out {line}'
-            for line in self.left_out
-        ]
+        left_out = (f'source: left out {line}' for line in self.left_out)
+        return [*left_out, *(f'source: {line}' for line in self.doubts)]
 
 
 class SourcePicture(NamedTuple):
@@ -56,11 +63,13 @@ class SourcePicture(NamedTuple):
       name: for people.
       crop: RGB uint8 (size, size, 3); None without a face.
       fault: why it is a bad source; None for a good one.
+      people: that it shows.
     """
 
     name: str
     crop: np.ndarray | None
     fault: str | None
+    people: int = 1
 
 
 def load_source(
@@ -69,7 +78,7 @@ def load_source(
     """The mean over photos and frames of videos of one person, or a saved identity.
 
     Args:
-      paths: photos and videos, or one identity file.
+      paths: photos, videos and folders of photos, or one identity file.
       swapper: the model.
       video_frames: evenly spaced ones of each video.
 
@@ -84,6 +93,7 @@ def load_source(
                 'file or photos and videos'
             )
         return Source(load_identity(saved[0], swapper.bundle.identity_encoder))
+    paths = [file for path in paths for file in _files(path)]
     pictures = read_source_pictures(paths, swapper.bundle.crop_spec, video_frames=video_frames)
     return _average(pictures, paths, swapper)
 
@@ -96,9 +106,9 @@ def read_source_pictures(
     Raises:
       UserError: a file is unreadable.
     """
-    with landmarks.FaceLandmarker(max_faces=MAX_FACES) as landmarker:
+    with FaceFinder(expressions=True) as finder:
         return [
-            _look_at(name, picture, landmarker, spec)
+            _look_at(name, picture, finder, spec)
             for path in paths
             for name, picture in _pictures(path, video_frames)
         ]
@@ -111,22 +121,30 @@ def usable(pictures: Sequence[SourcePicture]) -> list[SourcePicture]:
 
 
 def _pictures(path: Path, video_frames: int) -> Iterator[tuple[str, np.ndarray]]:
-    if is_image(path):
-        yield str(path), read_image(path)
+    if is_photo(path):
+        yield str(path), read_photo(path).rgb
         return
     for frame in sample_frames(path, video_frames):
         yield f'{path} at {frame.time:.2f} s', frame.rgb
 
 
-def _look_at(
-    name: str, picture: np.ndarray, landmarker: landmarks.FaceLandmarker, spec: CropSpec
-) -> SourcePicture:
-    face = landmarks.largest(landmarker.detect(picture))
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = images_in(path)
+    if not files:
+        raise UserError(f'--source {path}: holds no photo; give a folder of one person')
+    return files
+
+
+def _look_at(name: str, picture: np.ndarray, finder: FaceFinder, spec: CropSpec) -> SourcePicture:
+    faces = finder.detect(picture)
+    face = landmarks.largest(faces)
     if face is None:
         return SourcePicture(name, None, 'no face')
-    return SourcePicture(
-        name, align_face(picture, face.landmarks, spec).crop, fault_of(picture, face)
-    )
+    crop = align_face(picture, face.landmarks, spec).crop
+    people = sum(each.size > _ALSO_SHOWN * face.size for each in faces)
+    return SourcePicture(name, crop, fault_of(picture, face), people)
 
 
 def _average(pictures: Sequence[SourcePicture], paths: Sequence[Path], swapper: Swapper) -> Source:
@@ -136,7 +154,21 @@ def _average(pictures: Sequence[SourcePicture], paths: Sequence[Path], swapper: 
             f'--source {" ".join(map(str, paths))}: no face found; give a photo with a clear, '
             'large face'
         )
-    identity = swapper.embed_source([each.crop for each in used if each.crop is not None])
+    crops = [each.crop for each in used if each.crop is not None]
     left_out = [f'{each.name}: {each.fault}' for each in pictures if each not in used]
-    left_out += [f'{each.name}: {each.fault}{_TAKEN}' for each in used if each.fault]
-    return Source(identity, len(used), tuple(left_out))
+    doubts = [
+        *(f'{each.name}: {each.fault}, {_TAKEN}' for each in used if each.fault),
+        *(f'{each.name}: {_CROWD.format(each.people)}' for each in used if each.people > 1),
+        *(f'{used[number].name}: {_STRANGER}' for number in _strangers(crops, swapper)),
+    ]
+    return Source(swapper.embed_source(crops), len(used), tuple(left_out), tuple(doubts))
+
+
+def _strangers(crops: Sequence[np.ndarray], swapper: Swapper) -> list[int]:
+    """Which faces are unlike all the others together."""
+    if len(crops) < 2:
+        return []
+    # One at a time, as in `embed_source`.
+    vectors = np.concatenate([swapper.embed_vectors(crop[None]) for crop in crops])
+    others = unit_vectors(vectors.sum(axis=0) - vectors)
+    return [int(number) for number in np.flatnonzero((vectors * others).sum(1) < SAME_PERSON)]

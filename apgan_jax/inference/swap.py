@@ -14,9 +14,14 @@ from apgan_jax.errors import UserError
 from apgan_jax.face import blending
 from apgan_jax.face.finding import FaceFinder, FoundFaces
 from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
-from apgan_jax.files.image_files import images_in, is_image, read_image, write_image
-from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
+from apgan_jax.files.image_files import images_in
+from apgan_jax.files.photo_writing import PHOTO_OUTPUT_SUFFIXES, write_photo
+from apgan_jax.files.photos import WholePhoto, is_photo, read_photo
+from apgan_jax.inference.face_counts import FaceCounts
+from apgan_jax.inference.frame_swapper import FrameSwapper, Swapped
 from apgan_jax.inference.label import render_label
+from apgan_jax.inference.last_look import LastLook
+from apgan_jax.inference.photo_painting import paint_photo
 from apgan_jax.inference.session import Session, SessionState
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.provenance import manifest
@@ -26,8 +31,7 @@ from apgan_jax.video.reader import VideoReader, is_camera
 from apgan_jax.video.segments import remove_segments
 from apgan_jax.video.writer import VIDEO_SUFFIXES, VideoStats, VideoWriter
 
-IMAGE_OUTPUT_SUFFIXES = ('.jpg', '.jpeg', '.png')
-_MAX_FACES = 8
+IMAGE_OUTPUT_SUFFIXES = PHOTO_OUTPUT_SUFFIXES
 _DEFAULT_ENCODING = Encoding()
 
 
@@ -42,6 +46,8 @@ class Output:
       label: text of a visible label; None: no label.
       credentials: that sign; None: the user's own.
       resume: whether to go on after an interrupted run.
+      strict: whether nothing is written if anybody may be recognisable.
+      allow_none: whether a target in which no face is changed is written all the same.
     """
 
     encoding: Encoding = _DEFAULT_ENCODING
@@ -50,6 +56,8 @@ class Output:
     label: str | None = None
     credentials: Credentials | None = None
     resume: bool = False
+    strict: bool = False
+    allow_none: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +68,7 @@ class Job:
       swapper: the model.
       begin: makes what swaps the faces of one target and knows nobody of it yet.
       embed: of a face, by which the tracker knows people again.
+      look: makes what looks for people in what is about to be written; None: nobody does.
       kind: 'swapped' or 'anonymised', for the manifest.
       fingerprint: JSON values that tell this job from another one, for resuming.
     """
@@ -67,6 +76,7 @@ class Job:
     swapper: Swapper
     begin: Callable[[], FrameSwapper]
     embed: Embed
+    look: Callable[[], LastLook] | None = None
     kind: manifest.EditKind = 'swapped'
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -78,25 +88,17 @@ class SwapReport:
     Attributes:
       counts: of its faces.
       video: what became of the streams; None for photos.
+      not_kept: what photos had beside their faces and their copies have not.
     """
 
     counts: FaceCounts
     video: VideoStats | None = None
+    not_kept: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
-        counts = self.counts
-        lines = [f'{counts.swapped} faces swapped in {counts.frames} frames']
-        if counts.blurred:
-            lines.append(f'{counts.blurred} faces could not be swapped safely and were blurred')
-        if counts.without_face:
-            lines.append(f'{counts.without_face} frames without a face were left unchanged')
-        if counts.left:
-            lines.append(f'{counts.left} faces were left as they are')
-        if len(counts.people) > 1:
-            seen = ', '.join(f'{who}: {n} frames' for who, n in sorted(counts.people.items()))
-            lines.append(f'{len(counts.people)} people ({seen})')
-        return lines + (_video_lines(self.video) if self.video else [])
+        lost = [f'not kept: {", ".join(self.not_kept)}'] if self.not_kept else []
+        return self.counts.lines() + lost + (_video_lines(self.video) if self.video else [])
 
 
 def _video_lines(stats: VideoStats) -> list[str]:
@@ -106,12 +108,22 @@ def _video_lines(stats: VideoStats) -> list[str]:
             f'the target is damaged: {stats.decode_errors} errors, {stats.lost_seconds:.2f} s '
             'could not be read'
         )
+    if stats.clock_restarts:
+        times = f'{stats.clock_restarts} times'
+        lines.append(f"the target's clock begins anew {times}; its parts follow each other")
+    if stats.fitted_frames:
+        lines.append(
+            f'{stats.fitted_frames} frames of another size, format or rotation were made like the '
+            'first one'
+        )
     if stats.audio_transcoded:
-        lines.append(f'{stats.audio_transcoded} sound tracks were converted to AAC')
+        lines.append(f'converted to AAC: {", ".join(stats.transcoded_streams)}')
     if stats.subtitles_converted:
         lines.append(f'{stats.subtitles_converted} subtitle tracks were converted to mov_text')
     if any(stats.padded):
         lines.append('{} lines and {} columns were added, for 4:2:0'.format(*stats.padded))
+    if stats.not_kept:
+        lines.append(f'not kept: {", ".join(stats.not_kept)}')
     if stats.dropped_streams:
         lines.append(f'left out: {", ".join(stats.dropped_streams)}')
     return lines
@@ -146,7 +158,6 @@ def check_output(
     """
     if output.exists() and not overwrite:
         raise UserError(f'--output {output}: exists already; choose another name or --overwrite')
-    manifest.check_signable(output)
     if output.suffix.lower() not in suffixes:
         raise UserError(
             f'--output {output}: for this target the name must end in {", ".join(suffixes)}'
@@ -204,7 +215,7 @@ def is_folder(target: Path | str) -> bool:
 
 
 def _is_photo(target: Path | str) -> bool:
-    return not is_camera(target) and is_image(Path(target))
+    return not is_camera(target) and is_photo(Path(target))
 
 
 def swap_file(
@@ -275,16 +286,17 @@ def _marked(
 @dataclasses.dataclass(frozen=True)
 class _Photo:
     rgb: np.ndarray
+    time: float = 0.0
 
 
 def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport:
     with _marked(target, output, job, how) as marked:
-        photo = read_image(target)
+        photo = read_photo(target)
         with FaceFinder() as finder:
-            found = finder.find(photo)
-        if not _changes_something(found, job):
-            raise UserError(f'--target {target}: no face found; give a photo with a clear face')
-        return SwapReport(_swap_faces(photo, found, marked, job, how))
+            found = finder.find(photo.rgb)
+        counts, not_kept = _swap_faces(photo, found, marked, job, how)
+        _check_counts(counts, target, how)
+        return SwapReport(counts, not_kept=not_kept)
 
 
 def _changes_something(found: FoundFaces, job: Job) -> bool:
@@ -293,22 +305,28 @@ def _changes_something(found: FoundFaces, job: Job) -> bool:
 
 
 def _swap_faces(
-    photo: np.ndarray,
+    photo: WholePhoto,
     found: FoundFaces,
     marked: tuple[Path, manifest.Edit],
     job: Job,
     how: Output,
-) -> FaceCounts:
-    """Writes a photo with its faces swapped."""
+) -> tuple[FaceCounts, tuple[str, ...]]:
+    """Writes a photo with its faces swapped; says also what of it could not be kept."""
     unsigned, edit = marked
-    picture, counts = swap_picture(photo, found, job.begin())
-    write_image(unsigned, with_patches(picture, _label(how.label, photo.shape)))
-    edit.faces_swapped, edit.faces_blurred = counts.swapped, counts.blurred
-    return counts
+    done = _swapped(photo.rgb, found, job.begin(), job.look and job.look())
+    # Nothing but the picture, where nobody is to be known by it.
+    photo = photo.bare() if job.kind == 'anonymised' else photo
+    patches = [*done.patches, *_label(how.label, photo.rgb.shape)]
+    not_kept = write_photo(unsigned, paint_photo(photo, patches))
+    edit.faces_swapped, edit.faces_blurred = done.counts.swapped, done.counts.blurred
+    return done.counts, photo.not_kept + not_kept
 
 
 def swap_picture(
-    picture: np.ndarray, found: FoundFaces, frame_swapper: FrameSwapper
+    picture: np.ndarray,
+    found: FoundFaces,
+    frame_swapper: FrameSwapper,
+    last_look: LastLook | None = None,
 ) -> tuple[np.ndarray, FaceCounts]:
     """A photo with its faces swapped.
 
@@ -316,23 +334,29 @@ def swap_picture(
       picture: RGB uint8 (h, w, 3), not changed.
       found: its faces.
       frame_swapper: that knows nobody yet.
+      last_look: likewise, at what is made; None: nobody looks.
 
     Returns:
       RGB uint8 (h, w, 3), and what became of the faces.
     """
+    done = _swapped(picture, found, frame_swapper, last_look)
+    return blending.with_patches(picture, done.patches), done.counts
+
+
+def _swapped(
+    picture: np.ndarray,
+    found: FoundFaces,
+    frame_swapper: FrameSwapper,
+    last_look: LastLook | None,
+) -> Swapped[_Photo]:
+    """The patches that `swap_picture` blends in."""
     faces = [TrackedFace(person, face.landmarks) for person, face in enumerate(found.faces)]
     (done,) = frame_swapper.run([(_Photo(picture), faces)])
     for left, top, width, height in found.unread:
         frame_swapper.give_up(done, (left, top, left + width, top + height))
-    return with_patches(picture, done.patches), done.counts
-
-
-def with_patches(picture: np.ndarray, patches: Iterable[blending.Patch]) -> np.ndarray:
-    """A copy of an RGB uint8 picture (h, w, 3) with patches blended in."""
-    changed = picture.copy()
-    for patch in patches:
-        blending.paste(changed, patch)
-    return changed
+    if last_look is not None:
+        ((done, _),) = last_look.run([(done, None)])
+    return done
 
 
 def _swap_folder(
@@ -340,24 +364,34 @@ def _swap_folder(
 ) -> SwapReport:
     """Each image by itself; those without a face are copied as they are."""
     counts = FaceCounts()
+    not_kept: list[str] = []
     paths = images_in(folder)
     names = _output_names(paths)
     output.mkdir()
     with FaceFinder() as finder:
         for path in paths:
-            photo = read_image(path)
-            found = finder.find(photo)
+            photo = read_photo(path)
+            found = finder.find(photo.rgb)
             if _changes_something(found, job):
                 with _marked(path, output / names[path], job, how) as marked:
-                    counts.add(_swap_faces(photo, found, marked, job, how))
+                    done, lost = _swap_faces(photo, found, marked, job, how)
+                counts.add(done)
+                not_kept += lost
             else:
-                shutil.copyfile(path, output / path.name)
+                _pass_on(path, photo, output, names[path], job)
                 counts.add(FaceCounts(frames=1, without_face=1))
             if on_frame:
                 on_frame()
-    # Numbers of people mean nothing from one photo to the next.
-    counts.people.clear()
-    return SwapReport(counts)
+    counts.forget_people()
+    return SwapReport(counts, not_kept=tuple(dict.fromkeys(not_kept)))
+
+
+def _pass_on(path: Path, photo: WholePhoto, folder: Path, name: str, job: Job) -> None:
+    """A photo without a face: as it is or, where people are anonymised, its picture alone."""
+    if job.kind == 'anonymised':
+        write_photo(folder / name, photo.bare())
+    else:
+        shutil.copyfile(path, folder / path.name)
 
 
 def _output_names(paths: Sequence[Path]) -> dict[Path, str]:
@@ -388,7 +422,7 @@ def _swap_video(
     fingerprint = {**job.fingerprint, 'bundle': bundle.sha256, 'label': how.label}
     with (
         VideoReader(target, start=how.start, end=how.end) as reader,
-        FaceTracker(max_faces=_MAX_FACES, embed=job.embed) as tracker,
+        FaceTracker(thorough=job.kind == 'anonymised', embed=job.embed) as tracker,
     ):
         writer = VideoWriter(
             unsigned,
@@ -398,7 +432,8 @@ def _swap_video(
             resume=how.resume,
             job=fingerprint,
         )
-        session, counts = Session(tracker, job.begin()), FaceCounts()
+        session = Session(tracker, job.begin(), job.look and job.look())
+        counts = FaceCounts()
         if writer.restored_notes is not None:
             state = SessionState.of_tree(writer.restored_notes)
             session.restore(state)
@@ -414,7 +449,39 @@ def _swap_video(
                 counts.add(done.counts)
                 if on_frame:
                     on_frame()
-        return SwapReport(counts, writer.finish(keep_parts=True))
+        stats = writer.finish(keep_parts=True)
+    try:
+        _check_counts(counts, target, how)
+    except UserError:
+        # Signing may succeed another time; what is refused is refused for good.
+        remove_segments(_parts_of(output))
+        raise
+    return SwapReport(counts, stats)
+
+
+def _check_counts(counts: FaceCounts, target: Path | str, how: Output) -> None:
+    """Refuses what must not be written under the output's name.
+
+    Raises:
+      UserError: nobody was swapped or blurred, or not everybody safely.
+    """
+    if how.strict and counts.doubtful:
+        places = '; '.join(map(str, counts.doubtful))
+        raise UserError(
+            f'--target {target}: {len(counts.doubtful)} faces may be recognisable still '
+            f'({places}); cut them out, or leave out --strict and look at them'
+        )
+    if how.allow_none or counts.swapped or counts.blurred:
+        return
+    if not counts.people:
+        raise UserError(
+            f'--target {target}: no face found that can be swapped, nothing was written; give one '
+            'with a clear face, or --allow-none'
+        )
+    raise UserError(
+        f'--target {target}: {counts.left} faces seen, none of them chosen, nothing was written; '
+        'choose another --face, or --allow-none'
+    )
 
 
 @contextlib.contextmanager

@@ -25,6 +25,8 @@ class _Codec:
     preset: str
     presets: tuple[str, ...]
     chromas: tuple[str, ...]
+    # Whether an interlaced frame stays one; the others would take its lines for one moment's.
+    has_fields: bool = False
     # Apple's players want `hvc1`, where the parameter sets are in the header alone.
     tag: str | None = None
 
@@ -35,8 +37,10 @@ _X26X_PRESETS = (
 )
 # Qualities that look lossless; presets that cost no more than the rest of the work.
 _CODECS = {
-    'h264': _Codec('libx264', 18, 51, 'veryfast', _X26X_PRESETS, ('420', '422', '444')),
-    'hevc': _Codec('libx265', 20, 51, 'ultrafast', _X26X_PRESETS, ('420', '422', '444'), 'hvc1'),
+    'h264': _Codec('libx264', 18, 51, 'veryfast', _X26X_PRESETS, ('420', '422', '444'), True),
+    'hevc': _Codec(
+        'libx265', 20, 51, 'ultrafast', _X26X_PRESETS, ('420', '422', '444'), tag='hvc1'
+    ),
     'av1': _Codec('libsvtav1', 24, 63, '10', tuple(str(n) for n in range(14)), ('420',)),
 }
 
@@ -132,6 +136,17 @@ def picture_format(reader: VideoReader, encoding: Encoding) -> PictureFormat:
     )
 
 
+def not_kept(info: VideoInfo, encoding: Encoding, picture: PictureFormat) -> tuple[str, ...]:
+    """What a video has and its encoded frames have not, for people."""
+    lost = ['transparency'] if info.has_alpha else []
+    bits = av.VideoFormat(info.pixel_format).components[0].bits
+    if bits > picture.bits:
+        lost.append(f'{bits} bits ({picture.bits} are written)')
+    if info.first_field and not _CODECS[encoding.codec].has_fields:
+        lost.append(f'interlacing ({encoding.codec} is written as progressive; h264 keeps it)')
+    return tuple(lost)
+
+
 def _format_name(info: VideoInfo, encoding: Encoding) -> tuple[str, bool]:
     """The pixel format, and whether odd sides are padded rather than kept."""
     chromas = ('420',) if encoding.chroma == '420' else _CODECS[encoding.codec].chromas
@@ -213,6 +228,8 @@ def _options(encoding: Encoding, info: VideoInfo) -> dict[str, str]:
     if encoding.codec == 'h264' and encoding.preset is None:
         # A fifth less time than veryfast's own 2, for an eighth more bytes.
         parameters.append('subme=1')
+    if info.first_field and codec.has_fields:
+        parameters.append(f'{info.first_field[0]}ff=1')
     if parameters:
         options[f'{codec.encoder.removeprefix("lib")}-params'] = ':'.join(parameters)
     return options

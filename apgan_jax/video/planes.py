@@ -11,30 +11,13 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace
 
 from apgan_jax.face.alignment import compose
 from apgan_jax.face.blending import Patch, blend, with_room_for_detail
+from apgan_jax.video.decoded import ACCURATE, SWSCALE_MATRIX, Orientation, views
 from apgan_jax.video.encoding import PictureFormat
-from apgan_jax.video.reader import Orientation, views
 
-# For sources that the encoder cannot take as they are: swscale's fast paths darken by 1 to 2
-# levels. One thread: waking more costs as much as they save at these sizes.
-ACCURATE: dict[str, Any] = {
-    'interpolation': Interpolation.BILINEAR
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP,
-    'threads': 1,
-}
-# ITU-T H.273 code to swscale's. The others are, or by FFmpeg's custom are taken for, BT.601.
-_SWSCALE_MATRIX = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
-}
 # The shares of red and of blue in luma, by the same code.
 _LUMA = {
     1: (0.2126, 0.0722),
@@ -108,7 +91,6 @@ class Painter:
         wanted = self._picture
         height, width = self._stored_size
         colours = _conversion_to(wanted) if frame.format.is_rgb else {}
-        # Some sources change their size on the way; the first one holds.
         frame = frame.reformat(width, height, wanted.name, **colours, **ACCURATE)
         return frame if (height, width) == (wanted.height, wanted.width) else self._padded(frame)
 
@@ -145,7 +127,7 @@ def yuv_from_rgb(picture: PictureFormat) -> np.ndarray:
 def _conversion_to(picture: PictureFormat) -> dict[str, Any]:
     """Arguments for swscale's conversion of whole RGB frames."""
     return {
-        'dst_colorspace': _SWSCALE_MATRIX.get(picture.color_matrix, Colorspace.ITU601),
+        'dst_colorspace': SWSCALE_MATRIX.get(picture.color_matrix, Colorspace.ITU601),
         'dst_color_range': ColorRange.JPEG if picture.is_full_range else ColorRange.MPEG,
     }
 

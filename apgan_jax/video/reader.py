@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +23,9 @@ from av.stream import Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from apgan_jax.errors import UserError
+from apgan_jax.video.clock import Clock
+from apgan_jax.video.decoded import Orientation, display_matrix, side_data, views
+from apgan_jax.video.fitting import FrameFitter
 
 CAMERA_PREFIX = 'camera:'
 # MPEG program and transport streams count from whenever the transmitter was switched on.
@@ -31,53 +34,15 @@ _FORMATS_WITH_ARBITRARY_START = {'mpeg', 'mpegts'}
 _FORMATS_WITH_EXACT_SEEK = {'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm'}
 # A key frame is stored up to its reordering before its time: seek a little too far back.
 _SEEK_MARGIN_SECONDS = 1
+# As many as photos may have: a header can ask for more memory than there is.
+_MAX_PIXELS = 178_000_000
+# FFmpeg's AVFieldOrder, of those that are shown so.
+_BOTTOM_FIRST = (3, 4)
 # `--start 0.28` is the frame at 7/25, whatever floating point makes of it.
 TIME_TOLERANCE = Fraction(1, 1_000_000)
 # RGB serves to find and crop faces and is never encoded, so swscale's fast paths do. One thread:
 # waking more costs as much as they save at these sizes. Any: PyAV's stubs type each argument apart.
 _FAST: dict[str, Any] = {'interpolation': Interpolation.FAST_BILINEAR, 'threads': 1}
-
-
-@dataclass(frozen=True)
-class Orientation:
-    """How stored frames are shown: transposed first, then mirrored."""
-
-    is_transposed: bool = False
-    is_mirrored_x: bool = False
-    is_mirrored_y: bool = False
-
-    @classmethod
-    def from_display_matrix(cls, matrix: tuple[int, ...] | None) -> 'Orientation':
-        """Reads FFmpeg's display matrix: (x, y) is shown at (a·x + c·y, b·x + d·y)."""
-        if matrix is None:
-            return cls()
-        a, b, _, c, d, *_ = matrix
-        if abs(a) >= abs(b):
-            return cls(False, a < 0, d < 0)
-        return cls(True, c < 0, b < 0)
-
-    def upright(self, stored: np.ndarray) -> np.ndarray:
-        """Turns a stored frame (h, w, 3) into the one that a viewer sees, C-contiguous."""
-        turned = stored.swapaxes(0, 1) if self.is_transposed else stored
-        step_y, step_x = (-1 if self.is_mirrored_y else 1), (-1 if self.is_mirrored_x else 1)
-        return np.ascontiguousarray(turned[::step_y, ::step_x])
-
-    def upright_from_stored(self, height: int, width: int) -> np.ndarray:
-        """The same for pixels.
-
-        Args:
-          height: of the stored frame, pixels.
-          width: likewise.
-
-        Returns:
-          float64 (2, 3), stored pixels to upright ones.
-        """
-        if self.is_transposed:
-            height, width = width, height
-        x, y = ((0.0, 1.0), (1.0, 0.0)) if self.is_transposed else ((1.0, 0.0), (0.0, 1.0))
-        row_x = (-x[0], -x[1], width - 1.0) if self.is_mirrored_x else (*x, 0.0)
-        row_y = (-y[0], -y[1], height - 1.0) if self.is_mirrored_y else (*y, 0.0)
-        return np.array([row_x, row_y])
 
 
 @dataclass(frozen=True)
@@ -101,6 +66,9 @@ class VideoInfo:
       mastering_display: x and y of red, green, blue and white, then the least and the greatest
         luminance in cd/m²; None if not said.
       content_light: greatest and greatest mean luminance of a frame, cd/m²; None if not said.
+      first_field: 'top' or 'bottom', which of an interlaced frame's fields is shown first; None for
+        progressive frames.
+      has_alpha: whether the file has transparency, which not every decoder gives.
     """
 
     width: int
@@ -118,6 +86,8 @@ class VideoInfo:
     display_matrix: tuple[int, ...] | None
     mastering_display: tuple[Fraction, ...] | None = None
     content_light: tuple[int, int] | None = None
+    first_field: str | None = None
+    has_alpha: bool = False
 
     @property
     def orientation(self) -> Orientation:
@@ -185,6 +155,7 @@ class VideoReader:
       origin: seconds that are subtracted from the target's times.
       start: as given.
       end: as given.
+      clock: which mends the target's own where that begins anew.
       decode_errors: damaged packets and frames so far.
       decoded_until: seconds on the target's clock up to which there were frames so far.
 
@@ -204,7 +175,9 @@ class VideoReader:
             self.container = stack.enter_context(open_container(target))
             self.stream = _video_stream(self.container, target)
             self.clock_start = _clock_start(self.container)
+            self.clock = clock_of(self.container)
             self._reformatter = VideoReformatter()
+            self._fit = FrameFitter()
             self._last_pts: int | None = None
             self._decoded = self._decode_from(start)
             first = next(self._decoded, None)
@@ -236,6 +209,11 @@ class VideoReader:
     def is_live(self) -> bool:
         """Whether it is a camera, which can be read only once."""
         return is_camera(self.target)
+
+    @property
+    def fitted_frames(self) -> int:
+        """Frames so far that were of another size, format, rotation or colour than the first."""
+        return self._fit.fitted
 
     @property
     def time_base(self) -> Fraction:
@@ -280,7 +258,11 @@ class VideoReader:
         if start and seek:
             seek_before(self.container, start)
         since = Fraction(start) - TIME_TOLERANCE if start else -inf
-        for packet in packets_of(self.container, [self.stream], self._count_error):
+        streams = [self.stream, *clocked_streams(self.container)]
+        for packet in packets_of(self.container, streams, self._count_error):
+            self.clock.mend(packet)
+            if packet.stream.index != self.stream.index:
+                continue
             for frame in decode(packet, self._count_error):
                 self._stamp(frame)
                 if self._clock_time(frame) >= since:
@@ -290,6 +272,7 @@ class VideoReader:
         """The first frame from `start` on, decoded from the beginning without a seek."""
         self.container.seek(0)
         self.decode_errors, self._last_pts = 0, None
+        self.clock = clock_of(self.container)
         self._decoded = self._decode_from(self.start, seek=False)
         return next(self._decoded, None)
 
@@ -297,12 +280,20 @@ class VideoReader:
         """Gives a frame its time: its own, or the next one where it has none or lies behind."""
         frame.duration = frame.duration or round(1 / self.rate / frame.time_base)
         if frame.pts is None:
-            frame.pts = 0 if self._last_pts is None else self._last_pts + frame.duration
+            frame.pts = self._guessed_pts(frame)
         if self._last_pts is not None:
             frame.pts = max(frame.pts, self._last_pts + 1)
         elif self.is_live:
             self.clock_start = frame.pts * frame.time_base
         self._last_pts = frame.pts
+
+    def _guessed_pts(self, frame: Any) -> int:
+        """The time of a frame that has none: that of its decoding, or after the last one."""
+        if self._last_pts is not None:
+            return self._last_pts + frame.duration
+        if frame.dts is not None:
+            return frame.dts
+        return round(self.clock_start / frame.time_base)
 
     def _clock_time(self, frame: Any) -> Fraction:
         return Fraction(frame.pts * frame.time_base - self.clock_start)
@@ -315,7 +306,7 @@ class VideoReader:
                 return
             self.decoded_until = time + frame.duration * frame.time_base
             frame.pts -= round(self.origin / frame.time_base)
-            yield frame
+            yield self._fit(frame)
 
     def _count_error(self) -> None:
         self.decode_errors += 1
@@ -336,7 +327,7 @@ def open_container(target: Path | str) -> Any:
     Raises:
       UserError: it cannot be opened.
     """
-    name, format_name = _camera(target) if is_camera(target) else (str(target), None)
+    name, format_name = _camera(target) if is_camera(target) else (_file_url(target), None)
     try:
         return av.open(name, format=format_name)
     except (av.FFmpegError, OSError) as error:
@@ -355,6 +346,25 @@ def seek_before(container: Any, seconds: float) -> None:
     if container.format.name in _FORMATS_WITH_EXACT_SEEK:
         with suppress(av.FFmpegError):
             container.seek(int(max(0.0, seconds - _SEEK_MARGIN_SECONDS) * av.time_base))
+
+
+def clock_of(container: Any) -> Clock:
+    """A clock for a container's packets, from its beginning on."""
+    return Clock(
+        may_restart=bool(clocked_streams(container)),
+        may_jump_ahead=container.format.name in _FORMATS_WITH_ARBITRARY_START,
+    )
+
+
+def clocked_streams(container: Any) -> list[Any]:
+    """The streams whose packets a clock must see: the same for all who read a file.
+
+    None where there is an index, which has no times that go back.
+    """
+    if container.format.name in _FORMATS_WITH_EXACT_SEEK:
+        return []
+    streams = [*container.streams.video, *container.streams.audio]
+    return [stream for stream in streams if stream.codec_context is not None]
 
 
 def packets_of(
@@ -382,15 +392,6 @@ def decode(packet: av.Packet, on_error: Callable[[], None]) -> list[Any]:
     return frames
 
 
-def views(frame: Any) -> list[np.ndarray]:
-    """The samples of each plane, (h, w) uint8 or, of more than 8 bits, uint16; without a copy."""
-    kind = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
-    return [
-        np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
-        for plane in frame.planes
-    ]
-
-
 def _camera(target: Path | str) -> tuple[str, str | None]:
     """What to open and as which format: the platform's camera by number, else a path or URL."""
     name = str(target).removeprefix(CAMERA_PREFIX)
@@ -406,12 +407,25 @@ def _camera(target: Path | str) -> tuple[str, str | None]:
     return f'video={devices[int(name)].name}', 'dshow'
 
 
+def _file_url(path: Path | str) -> str:
+    """What FFmpeg takes for this file and nothing else: a name may begin like a protocol's."""
+    # Opening a pipe would wait for somebody to write to it.
+    if Path(path).exists() and not Path(path).is_file():
+        raise UserError(
+            f'{path}: is not a file; give a video file, or camera:{path} of a device or FIFO'
+        )
+    return f'file:{path}'
+
+
 def _clock_start(container: Any) -> Fraction:
     has_offset = container.format.name in _FORMATS_WITH_ARBITRARY_START
     return Fraction(container.start_time or 0, av.time_base) if has_offset else Fraction()
 
 
 def _check_part(start: float | None, end: float | None) -> None:
+    for name, seconds in (('start', start), ('end', end)):
+        if seconds is not None and not isfinite(seconds):
+            raise UserError(f'{name} {seconds:g}: is no time; give seconds')
     if start is not None and start < 0:
         raise UserError(f'start {start:g} s: lies before the video; give 0 or more')
     if end is not None and end <= (start or 0):
@@ -422,13 +436,22 @@ def _video_stream(container: Any, target: Path | str) -> Any:
     for stream in container.streams.video:
         is_cover = bool(stream.disposition & Disposition.attached_pic)
         if not is_cover and stream.codec_context is not None:
+            _check_size(stream.codec_context, target)
             return stream
     raise UserError(f'{target}: has no video track; give the path of a video file')
 
 
+def _check_size(decoder: Any, target: Path | str) -> None:
+    if decoder.width * decoder.height > _MAX_PIXELS:
+        raise UserError(
+            f'{target}: has frames of {decoder.width}×{decoder.height} pixels, more than '
+            f'{_MAX_PIXELS // 1_000_000} megapixels; make them smaller'
+        )
+
+
 def _describe(reader: VideoReader, frame: Any) -> VideoInfo:
     container, stream = reader.container, reader.stream
-    matrix = _display_matrix(frame)
+    matrix = display_matrix(frame)
     is_turned = Orientation.from_display_matrix(matrix).is_transposed
     height, width = (frame.width, frame.height) if is_turned else (frame.height, frame.width)
     rate = stream.average_rate or stream.guessed_rate
@@ -449,6 +472,8 @@ def _describe(reader: VideoReader, frame: Any) -> VideoInfo:
         display_matrix=matrix,
         mastering_display=_mastering_display(frame),
         content_light=_content_light(frame),
+        first_field=_first_field(frame, stream),
+        has_alpha=_has_alpha(frame, stream),
     )
 
 
@@ -480,14 +505,21 @@ def _fast_frame(frame: Any) -> Any:
     return fast
 
 
-def _display_matrix(frame: Any) -> tuple[int, ...] | None:
-    data = frame.side_data.get('DISPLAYMATRIX')
-    return None if data is None else tuple(int(v) for v in np.frombuffer(data, np.int32))
+def _first_field(frame: Any, stream: Any) -> str | None:
+    if not frame.interlaced_frame:
+        return None
+    return 'bottom' if stream.codec_context.field_order in _BOTTOM_FIRST else 'top'
+
+
+def _has_alpha(frame: Any, stream: Any) -> bool:
+    """Also where FFmpeg's decoder passes over it, as that of VP9 does."""
+    is_decoded = any(component.is_alpha for component in frame.format.components)
+    return is_decoded or stream.metadata.get('alpha_mode') == '1'
 
 
 def _mastering_display(frame: Any) -> tuple[Fraction, ...] | None:
     """FFmpeg's AVMasteringDisplayMetadata: ten rationals and whether each part is set."""
-    data = frame.side_data.get('MASTERING_DISPLAY_METADATA')
+    data = side_data(frame, 'MASTERING_DISPLAY_METADATA')
     if data is None:
         return None
     values = np.frombuffer(data, np.int32)
@@ -497,7 +529,7 @@ def _mastering_display(frame: Any) -> tuple[Fraction, ...] | None:
 
 
 def _content_light(frame: Any) -> tuple[int, int] | None:
-    data = frame.side_data.get('CONTENT_LIGHT_LEVEL')
+    data = side_data(frame, 'CONTENT_LIGHT_LEVEL')
     if data is None:
         return None
     greatest, mean = np.frombuffer(data, np.uint32)[:2]

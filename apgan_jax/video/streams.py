@@ -4,7 +4,8 @@ Sound that it cannot carry becomes AAC, text becomes mov_text, and what is left 
 source is opened once more for this, so that nothing of it has to be kept while the picture is made.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Self
@@ -15,19 +16,23 @@ from av.stream import Discard
 from apgan_jax.video.reader import (
     TIME_TOLERANCE,
     VideoReader,
+    clock_of,
+    clocked_streams,
     decode,
     open_container,
     packets_of,
     seek_before,
 )
 
-_AAC_MAX_RATE = 48_000
+_AAC_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 # By count, because old containers do not say which channel is which.
 _AAC_LAYOUTS = {1: 'mono', 6: '5.1', 8: '7.1'}
 _KEPT_METADATA = ('language', 'title')
 # Chapters are stored a second time as text, which shows up as a stream of this name.
 _CHAPTER_STREAM = 'bin_data'
 _MAX_INTERLEAVING_SECONDS = 10
+# Seconds; at most a few packets of sound.
+_OVERLAP = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,9 @@ class Part:
         return bool(packet.pts * packet.time_base > self.end + _MAX_INTERLEAVING_SECONDS)
 
 
+WHOLE = Part(Fraction(), False, None)
+
+
 class CopiedSound:
     """A sound track whose packets are passed on untouched."""
 
@@ -89,8 +97,11 @@ class CopiedSound:
         if not part.place(packet):
             return []
         if self._last_dts is not None and packet.dts <= self._last_dts:
-            on_error()  # out of order, which containers refuse
-            return []
+            if packet.dts * packet.time_base < self._last_dts * packet.time_base - _OVERLAP:
+                on_error()  # out of order, which containers refuse
+                return []
+            # Where two recordings meet, the first one's sound may reach into the second one's.
+            packet.pts = packet.dts = self._last_dts + 1
         self._last_dts = packet.dts
         packet.stream = self._target
         return [packet]
@@ -104,24 +115,39 @@ class EncodedSound:
     """A sound track that the container cannot carry, decoded and encoded as AAC."""
 
     def __init__(self, container: Any, source: Any) -> None:
-        rate = min(source.codec_context.sample_rate, _AAC_MAX_RATE)
+        wanted = source.codec_context.sample_rate or _AAC_RATES[-1]
+        rate = next((rate for rate in _AAC_RATES if rate >= wanted), _AAC_RATES[-1])
         layout = _AAC_LAYOUTS.get(source.codec_context.layout.nb_channels, 'stereo')
         self._target = container.add_stream('aac', rate=rate, layout=layout)
         _copy_description(source, self._target)
-        self._resampler = av.AudioResampler(format='fltp', layout=layout, rate=rate)
+        self._new_resampler = functools.partial(
+            av.AudioResampler, format='fltp', layout=layout, rate=rate
+        )
+        self._resampler = self._new_resampler()
+        self._heard: tuple[Any, ...] | None = None
         self._source = source
 
     def convert(self, packet: Any, part: Part, on_error: Callable[[], None]) -> Iterator[Any]:
         """The packets to write for one of the source."""
         if part.place(packet):
             for frame in decode(packet, on_error):
-                yield from self._encode(self._resampler.resample(frame))
+                yield from self._encode(self._resampled(frame))
 
     def finish(self) -> Iterator[Any]:
         """The packets to write at the end."""
         for frame in self._source.codec_context.decode(None):
-            yield from self._encode(self._resampler.resample(frame))
+            yield from self._encode(self._resampled(frame))
         yield from self._encode([*self._resampler.resample(None), None])
+
+    def _resampled(self, frame: Any) -> list[Any]:
+        """In the encoder's form; broadcasts change their own on the way."""
+        heard = frame.format.name, frame.layout.name, frame.sample_rate
+        rest: list[Any] = []
+        if self._heard not in (None, heard):
+            rest = self._resampler.resample(None)
+            self._resampler = self._new_resampler()
+        self._heard = heard
+        return rest + self._resampler.resample(frame)
 
     def _encode(self, frames: Iterable[Any]) -> Iterator[Any]:
         for frame in frames:
@@ -148,9 +174,15 @@ class CopiedText:
 
 
 class ConvertedText:
-    """A text subtitle track that the container cannot carry, as mov_text."""
+    """A text subtitle track that the container cannot carry, as mov_text.
+
+    Raises:
+      ValueError: it is of pictures, not of text.
+    """
 
     def __init__(self, container: Any, source: Any) -> None:
+        if not source.codec_context.codec.text_sub:
+            raise ValueError(f'{source.codec_context.name}: is no text')
         self._decoder = source.codec_context
         self._decoder.open(strict=False)
         self._target = container.add_stream('mov_text')
@@ -191,15 +223,20 @@ class SideStreams:
     Args:
       reader: whose target is opened once more. A live one cannot be: its sound is left out.
       container: PyAV's output, with its picture's track, nothing written yet.
+      ways: how to carry each stream, by index, see `trial.choose_tracks`.
 
     Attributes:
       tracks: by the source's stream index.
       dropped: names of the streams left out: kind, codec and language.
+      encoded: those of the sound tracks that are encoded anew.
       decode_errors: damaged packets so far.
       end: seconds on the target's clock until which there is sound so far.
     """
 
-    def __init__(self, reader: VideoReader, container: Any) -> None:
+    def __init__(
+        self, reader: VideoReader, container: Any, ways: Mapping[int, type[Track]]
+    ) -> None:
+        self.encoded: tuple[str, ...] = ()
         self.tracks: dict[int, Track] = {}
         self.decode_errors = 0
         self.end = Fraction()
@@ -211,15 +248,19 @@ class SideStreams:
             self.dropped = _names(reader.container.streams, {reader.stream.index})
             return
         for stream in self._source.streams:
-            track = _add_track(container, stream)
-            if track is not None:
-                self.tracks[stream.index] = track
+            if stream.index in ways:
+                self.tracks[stream.index] = ways[stream.index](container, stream)
         chapters = self._source.chapters()
         container.set_chapters(_placed(chapters, self._part))
         carried = {reader.stream.index, *self.tracks}
         if chapters:
             carried |= {s.index for s in self._source.streams if s.name == _CHAPTER_STREAM}
         self.dropped = _names(self._source.streams, carried)
+        self.encoded = tuple(
+            _name(stream)
+            for stream in self._source.streams
+            if isinstance(self.tracks.get(stream.index), EncodedSound)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -236,14 +277,12 @@ class SideStreams:
         """The packets to write, about in the order of their times."""
         if self._source is None or not self.tracks:
             return
-        streams = [stream for stream in self._source.streams if stream.index in self.tracks]
-        for stream in self._source.streams:
-            if stream.index not in self.tracks:
-                stream.discard = Discard.all
+        clock, streams = clock_of(self._source), self._streams()
         if self._part.is_cut:
             seek_before(self._source, self._reader.start or 0.0)
         for packet in packets_of(self._source, streams, self._count_error):
-            if not self._has_time(packet):
+            clock.mend(packet)
+            if packet.stream.index not in self.tracks or not self._has_time(packet):
                 continue
             if self._part.is_far_behind(packet):
                 break
@@ -252,6 +291,16 @@ class SideStreams:
             yield from track.convert(packet, self._part, self._count_error)
         for track in self.tracks.values():
             yield from track.finish()
+
+    def _streams(self) -> list[Any]:
+        """Those to be read; the others of the source are passed over."""
+        assert self._source is not None
+        clocked = {stream.index for stream in clocked_streams(self._source)}
+        needed = clocked | self.tracks.keys()
+        for stream in self._source.streams:
+            if stream.index not in needed:
+                stream.discard = Discard.all
+        return [stream for stream in self._source.streams if stream.index in needed]
 
     def _has_time(self, packet: Any) -> bool:
         if not packet.size:  # demuxers end with empty packets
@@ -269,21 +318,6 @@ class SideStreams:
 
     def _count_error(self) -> None:
         self.decode_errors += 1
-
-
-def _add_track(container: Any, stream: Any) -> Track | None:
-    """The best way to carry a stream; None if there is none or it is no sound or text."""
-    if stream.codec_context is None or stream.type not in ('audio', 'subtitle'):
-        return None
-    is_sound = stream.type == 'audio'
-    try:
-        return CopiedSound(container, stream) if is_sound else CopiedText(container, stream)
-    except ValueError:  # PyAV's way to say that the container cannot carry the codec
-        pass
-    if is_sound:
-        return EncodedSound(container, stream)
-    is_text = stream.codec_context.codec.text_sub
-    return ConvertedText(container, stream) if is_text else None
 
 
 def _copy_description(source: Any, target: Any) -> None:

@@ -18,7 +18,13 @@ import numpy as np
 from apgan_jax.errors import UserError
 from apgan_jax.face.blending import Patch
 from apgan_jax.files.atomic import whole_file
-from apgan_jax.video.encoding import Encoding, add_stream, create_encoder, picture_format
+from apgan_jax.video.encoding import (
+    Encoding,
+    add_stream,
+    create_encoder,
+    not_kept,
+    picture_format,
+)
 from apgan_jax.video.planes import Painter
 from apgan_jax.video.reader import Frame, VideoReader, declared_seconds
 from apgan_jax.video.segments import SegmentEncoder, SegmentFolder, decoding_times, in_segments
@@ -29,6 +35,7 @@ from apgan_jax.video.streams import (
     EncodedSound,
     SideStreams,
 )
+from apgan_jax.video.trial import choose_tracks
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v')
 _DEFAULT_ENCODING = Encoding()
@@ -42,12 +49,16 @@ class VideoStats:
       frames: frames written.
       unchanged_frames: those that had no patches.
       decode_errors: packets and frames that were damaged; FFmpeg conceals what it can.
+      clock_restarts: how often the source's clock began anew; the parts follow each other.
+      fitted_frames: those whose size, format, rotation or colours were made the first one's.
       lost_seconds: the declared duration less what could be decoded: a file cut short.
       audio_copied: sound tracks kept bytewise.
       audio_transcoded: sound tracks that the output's container cannot carry, encoded as AAC.
+      transcoded_streams: their names, see `dropped_streams`.
       subtitles_copied: subtitle tracks kept bytewise.
       subtitles_converted: text tracks that the container cannot carry, as mov_text.
       dropped_streams: kind, codec and language of the streams left out.
+      not_kept: what the picture has lost beside, for people.
       padded: lines and columns added, because the encoder needs even numbers of them.
       pixel_format: FFmpeg's name of the format written.
     """
@@ -55,12 +66,16 @@ class VideoStats:
     frames: int = 0
     unchanged_frames: int = 0
     decode_errors: int = 0
+    clock_restarts: int = 0
+    fitted_frames: int = 0
     lost_seconds: float = 0.0
     audio_copied: int = 0
     audio_transcoded: int = 0
+    transcoded_streams: tuple[str, ...] = ()
     subtitles_copied: int = 0
     subtitles_converted: int = 0
     dropped_streams: tuple[str, ...] = ()
+    not_kept: tuple[str, ...] = ()
     padded: tuple[int, int] = (0, 0)
     pixel_format: str = ''
 
@@ -100,6 +115,9 @@ class VideoWriter:
         self._output, self._reader, self._encoding = Path(output), reader, encoding
         _check_output(self._output, reader, resume=resume)
         self._picture = picture_format(reader, encoding)
+        # .m4v by name would make a raw MPEG-4 stream.
+        self._muxer = 'mov' if self._output.suffix.lower() == '.mov' else 'mp4'
+        self._ways = choose_tracks(reader, self._muxer)
         self._painter = Painter(self._picture, reader.info.orientation, reader.info.stored_size)
         folder = self._output.with_name(f'{self._output.name}.parts') if parts is None else parts
         fingerprint = _fingerprint(reader, encoding, segment_seconds, job or {})
@@ -171,12 +189,10 @@ class VideoWriter:
             self._segment = None
 
     def _assemble(self, path: Path) -> VideoStats:
-        # .m4v by name would make a raw MPEG-4 stream.
-        muxer = 'mov' if self._output.suffix.lower() == '.mov' else 'mp4'
         options = _container_options(self._picture.time_base.denominator)
-        with av.open(str(path), 'w', format=muxer, container_options=options) as container:
+        with av.open(str(path), 'w', format=self._muxer, container_options=options) as container:
             video = add_stream(container, self._encoding, self._picture, self._reader.info)
-            with SideStreams(self._reader, container) as others:
+            with SideStreams(self._reader, container, self._ways) as others:
                 packets = heapq.merge(self._packets(video), others.packets(), key=_decoding_time)
                 for packet in packets:
                     container.mux(packet)
@@ -201,12 +217,16 @@ class VideoWriter:
             frames=self._folder.frames,
             unchanged_frames=self._folder.frames - painted,
             decode_errors=self._reader.decode_errors + others.decode_errors,
+            clock_restarts=self._reader.clock.restarts,
+            fitted_frames=self._reader.fitted_frames,
             lost_seconds=_lost_seconds(self._reader, others),
             audio_copied=others.count(CopiedSound),
             audio_transcoded=others.count(EncodedSound),
+            transcoded_streams=others.encoded,
             subtitles_copied=others.count(CopiedText),
             subtitles_converted=others.count(ConvertedText),
             dropped_streams=others.dropped,
+            not_kept=not_kept(self._reader.info, self._encoding, self._picture),
             padded=(self._picture.height - height, self._picture.width - width),
             pixel_format=self._picture.name,
         )
@@ -258,7 +278,8 @@ def _decoding_time(packet: Any) -> float:
 
 def _lost_seconds(reader: VideoReader, others: SideStreams) -> float:
     declared = declared_seconds(reader)
-    if declared is None or reader.end is not None:
+    # A header knows one clock only.
+    if declared is None or reader.end is not None or reader.clock.restarts:
         return 0.0
     # Sound may go on for longer than the picture, whose own duration is better where known.
     is_pictures = reader.stream.duration is not None

@@ -1,10 +1,11 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
 
 from apgan_jax.face import alignment
-from apgan_jax.face.landmarks import five_points
+from apgan_jax.face.landmarks import five_points, roll_of
 from apgan_jax.face.tracking import FaceTracker
 from apgan_jax.files import array_tree
 from support.faces import portrait
@@ -206,9 +207,43 @@ def test_frames_come_in_order_and_never_later_than_the_look_ahead():
     assert expected == 11
 
 
-def test_no_more_faces_than_asked_for():
-    picture = add_face(add_face(empty(), (330, 330), 180), (900, 330), 180)
-    assert [len(faces) for faces in follow(clip([picture] * 7), max_faces=1)] == [1] * 7
+def test_more_faces_than_eight_are_followed():
+    places = [(x, y) for x in range(110, 1280, 210) for y in (200, 520)]
+    picture = empty()
+    for place in places:
+        picture = add_face(picture, place, 80)
+    tracked = follow(clip([picture] * 8), thorough=True)
+    assert [len(faces) for faces in tracked] == [len(places)] * 8
+    assert {face.person for faces in tracked for face in faces} == set(range(len(places)))
+
+
+@pytest.mark.parametrize('roll', [-150, -90, 90, 180])
+def test_a_turned_head_is_followed_the_right_way_round(roll):
+    pictures = [add_face(empty(), (400 + 4 * step, 330), 160, roll=-roll) for step in range(14)]
+    tracked = follow(clip(pictures))
+    assert [len(faces) for faces in tracked] == [1] * 14
+    turns = np.array([roll_of(faces[0].landmarks) for faces in tracked])
+    assert np.abs((turns - roll + 180) % 360 - 180).max() < 12
+
+
+def test_a_face_wider_than_the_frame_is_followed():
+    close = np.ascontiguousarray(add_face(empty(), (640, 400), 500)[:, 420:860])
+    tracked = follow(clip([close] * 8))
+    assert [len(faces) for faces in tracked] == [1] * 8
+    assert all(abs(middle(faces[0])[0] - 220) < 60 for faces in tracked)
+
+
+@pytest.mark.parametrize('x', [20, 1245])
+def test_a_face_cut_by_the_border_is_followed(x):
+    tracked = follow(clip([add_face(empty(), (x, 330), 180)] * 8))
+    assert [len(faces) for faces in tracked] == [1] * 8
+
+
+def test_a_far_face_beside_a_near_one_is_found_where_everything_is_searched():
+    """40 px in 2560: not to be seen at a glance."""
+    picture = add_face(add_face(empty(), (300, 330), 180), (1000, 350), 20)
+    frames = [cv2.resize(picture, None, fx=2, fy=2)] * 6
+    assert [len(faces) for faces in follow(clip(frames), thorough=True)] == [2] * 6
 
 
 def test_a_face_has_a_box():
@@ -220,10 +255,9 @@ def test_a_face_has_a_box():
     assert top < 122 < bottom
 
 
-@pytest.mark.parametrize('options', [{'max_faces': 0}, {'lookahead': 0}])
-def test_impossible_options_are_refused(options):
+def test_an_impossible_lookahead_is_refused():
     with pytest.raises(ValueError, match='1 or more'):
-        FaceTracker(**options)
+        FaceTracker(lookahead=0)
 
 
 def test_time_that_stands_still_is_no_trouble():

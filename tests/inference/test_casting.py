@@ -56,11 +56,9 @@ def test_the_largest_stays_until_another_one_is_clearly_larger():
     assert choose('largest', *frames) == [[1], [1], [2], [2], []]
 
 
-def test_numbers_are_of_people_in_order_of_appearance():
-    frames = [RIGHT], [RIGHT, LEFT], [LEFT], [MIDDLE, LEFT]
-    assert choose('1', *frames) == [[7], [7], [], []]
-    assert choose('2', *frames) == [[], [5], [5], [5]]
-    assert choose('3', *frames) == [[], [], [], [6]]
+def test_numbers_are_those_that_people_are_followed_by_from_one():
+    frame = [face(1, 10), face(0, 60), face(2, 90)]
+    assert [choose(text, frame, []) for text in '123'] == [[[0], []], [[1], []], [[2], []]]
 
 
 def test_like_a_photo():

@@ -12,7 +12,8 @@ from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import blurred_patch
 from apgan_jax.inference.blend import Blend
 from apgan_jax.inference.casting import EveryFace, OneSource, Role, parse_selector
-from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
+from apgan_jax.inference.face_counts import FaceCounts, PersonCounts
+from apgan_jax.inference.frame_swapper import FrameSwapper
 from apgan_jax.inference.swapper import Swapper
 from support.faces import brighter, portrait
 
@@ -262,9 +263,8 @@ def test_faces_are_counted(swapper, identity, face):
     photo = Photo(portrait())
     for each in stage.run([(photo, [face, other]), (photo, []), (photo, [other])]):
         total.add(each.counts)
-    assert total == FaceCounts(
-        frames=3, without_face=1, swapped=2, blurred=0, left=1, people={3: 1, 4: 2}
-    )
+    people = {3: PersonCounts(1, swapped=1), 4: PersonCounts(2, swapped=1, left=1)}
+    assert total == FaceCounts(frames=3, without_face=1, people=people)
 
 
 def test_a_face_that_stays_too_alike_is_blurred(swapper, identity, face):

@@ -76,12 +76,14 @@ def test_a_wrong_word_is_found_before_the_sources_are_read(swapper, tmp_path):
 
 
 def test_each_target_is_begun_anew(swapper, portrait_face):
-    """The person of a run before is not the first one of the next run."""
-    job, source = swap_job(swapper, [SHIPPED_IDENTITY], face='1')
+    """Nobody of a run before is known in the next one."""
+    job, source = swap_job(swapper, [SHIPPED_IDENTITY], face='largest')
     assert (source.used, job.kind) == (0, 'swapped')
+    nobody = json.dumps(job.begin().state())
     for person in (3, 8):
         face = TrackedFace(person, portrait_face.landmarks)
         assert counts(job, [face]).swapped == 1
+        assert json.dumps(job.begin().state()) == nobody
 
 
 def test_a_map_knows_its_people_by_their_photos(swapper, tmp_path, portrait_face):

@@ -15,7 +15,8 @@ from apgan_jax.files import array_tree
 from apgan_jax.identity_file import SHIPPED_IDENTITY
 from apgan_jax.inference import jobs, swap
 from apgan_jax.inference.casting import Anonymous
-from apgan_jax.inference.frame_swapper import FaceCounts, FrameSwapper
+from apgan_jax.inference.face_counts import FaceCounts, PersonCounts
+from apgan_jax.inference.frame_swapper import FrameSwapper
 from apgan_jax.inference.identity_means import IdentityMeans
 from apgan_jax.inference.session import Session, SessionState
 from apgan_jax.inference.swapper import Swapper
@@ -168,7 +169,7 @@ class Unswappable(FrameSwapper):
             self._means.observe(face.person, crop_of(face.person % 8))
         roles = self._casting(faces)
         work = super()._prepare(frame, [])
-        work.done.counts.left = len(roles)
+        work.done.counts.others.left = len(roles)
         return work
 
 
@@ -199,7 +200,7 @@ def test_a_state_survives_a_file(swapper):
     document, arrays = array_tree.split(state.tree())
     again = SessionState.of_tree(array_tree.join(json.loads(json.dumps(document)), arrays))
     left = sum(len({n, n // 2, n // 3}) for n in range(10))
-    assert again.counts == state.counts == FaceCounts(frames=10, without_face=10, left=left)
+    assert again.counts == state.counts == FaceCounts(10, 10, others=PersonCounts(left=left))
     session = crowd_session(swapper)
     session.restore(again)
     ((_, after),) = session.run([Frame(frames[0].rgb, 10 / 25, 10, None, True)])

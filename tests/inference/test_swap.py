@@ -6,15 +6,21 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from apgan_jax import cli
+from apgan_jax.face import blending
 from apgan_jax.face.finding import FaceFinder, FoundFaces
 from apgan_jax.files.image_files import read_image, write_image
+from apgan_jax.files.photos import read_photo
 from apgan_jax.identity_file import SHIPPED_IDENTITY
+from apgan_jax.inference import frame_swapper, jobs
+from apgan_jax.inference.last_look import LastLook
 from apgan_jax.provenance import manifest
 from support.faces import blank, brighter, head, portrait, write_photos
 from support.processes import ROOT
@@ -23,6 +29,9 @@ from support.time_stamps import make_authority, served
 from support.video_clips import count_frames, read_rgb, read_sound, read_times
 
 OTHER = brighter(head()[:, ::-1], 0.7)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+# Of `portrait`, pixels.
+FACE, FAR = (225, 110), (460, 460)
 
 
 def run(model, command, target, output, *options):
@@ -79,11 +88,71 @@ def test_turned_clips(tiny_bundle_file, tmp_path, rotation, turns):
 def test_no_face_at_all(tiny_bundle_file, tmp_path, capsys):
     clip = write_clip(tmp_path / 'clip.mp4', [empty(80 + number) for number in range(6)])
     output = tmp_path / 'out.mp4'
-    assert run(tiny_bundle_file, 'swap', clip, output) == 0
+    for command in ('swap', 'anonymise'):
+        assert run(tiny_bundle_file, command, clip, output) == 1
+        assert 'no face found that can be swapped, nothing was written' in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == [clip]
+    assert run(tiny_bundle_file, 'swap', clip, output, '--allow-none') == 0
     printed = capsys.readouterr().out
     assert '0 faces swapped in 6 frames' in printed
-    assert '6 frames without a face were left unchanged' in printed
+    assert '6 frames without a face' in printed
     assert count_frames(output) == 6
+    assert manifest.verify(output).state == 'trusted'
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', '.png'])
+def test_a_choice_that_nobody_meets_is_an_error(tiny_bundle_file, tmp_path, capsys, suffix):
+    picture, target = add_face(empty(), (640, 330), 200), tmp_path / f'target{suffix}'
+    if suffix == '.mp4':
+        write_clip(target, [picture] * 4)
+    else:
+        write_image(target, picture)
+    output = tmp_path / f'out{suffix}'
+    assert run(tiny_bundle_file, 'swap', target, output, '--face', '7') == 1
+    assert 'none of them chosen, nothing was written' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_people_are_numbered_from_one(tiny_bundle_file, tmp_path, capsys, stranger):
+    picture = add_face(add_face(empty(), (330, 330), 180), (900, 330), 180, stranger)
+    clip = write_clip(tmp_path / 'clip.mp4', [picture] * 5)
+    assert run(tiny_bundle_file, 'swap', clip, tmp_path / 'out.mp4', '--face', '2') == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines()[-3:]]
+    assert table == [
+        ['person', 'frames', 'swapped', 'blurred', 'left'],
+        ['1', '5', '0', '0', '5'],
+        ['2', '5', '5', '0', '0'],
+    ]
+
+
+class EverybodyIsKnown:
+    """In place of SFace: whatever is a face is the same person's."""
+
+    def embed(self, crops, window):
+        return np.ones((len(crops), 1))
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', '.png'])
+def test_who_cannot_be_hidden_is_named(tiny_bundle_file, tmp_path, capsys, monkeypatch, suffix):
+    """Patches that hide nothing, in place of blur, over a face."""
+
+    def clear_patch(picture, box):
+        return blending.Patch(picture[:8, :8], np.zeros((8, 8), np.float32), np.eye(2, 3))
+
+    monkeypatch.setattr(frame_swapper, 'blurred_patch', clear_patch)
+    monkeypatch.setattr(jobs, 'LastLook', lambda sface: LastLook(EverybodyIsKnown()))
+    picture, target = add_face(empty(), (640, 330), 200), tmp_path / f'target{suffix}'
+    if suffix == '.mp4':
+        write_clip(target, [picture] * 3)
+    else:
+        write_image(target, picture)
+    output = tmp_path / f'out{suffix}'
+    assert run(tiny_bundle_file, 'anonymise', target, output, '--strict') == 1
+    assert 'may be recognisable still (at 0.00 s from ' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [target]
+    assert run(tiny_bundle_file, 'anonymise', target, output) == 3
+    printed = capsys.readouterr().out
+    assert f'{3 if suffix == ".mp4" else 1} faces may be recognisable still' in printed
     assert manifest.verify(output).state == 'trusted'
 
 
@@ -119,7 +188,7 @@ def test_two_people(tiny_bundle_file, tmp_path, capsys, two_people, face, expect
     assert run(tiny_bundle_file, 'swap', clip, output, '--face', face) == 0
     printed = capsys.readouterr().out
     assert f'{expected} faces swapped in 20 frames' in printed
-    assert '2 people (0: 20 frames, 1: 20 frames)' in printed
+    assert [line.split()[:2] for line in printed.splitlines()[-2:]] == [['1', '20'], ['2', '20']]
     first, *_, last = zip(read_rgb(clip), read_rgb(output), strict=True)
     if face == '1':
         # The one who came first from the left, who is on the right in the end.
@@ -134,7 +203,10 @@ def test_anonymised_people_are_swapped_or_blurred(tiny_bundle_file, tmp_path, ca
     assert run(tiny_bundle_file, 'anonymise', clip, output, '--label') == 0
     report = manifest.verify(output).edit
     assert report.kind == 'anonymised'
-    assert report.faces_swapped + report.faces_blurred == 16
+    # Or both, as this model's faces are hardly any: found again, they count as blurred.
+    people = [line.split() for line in capsys.readouterr().out.splitlines()]
+    people = [row for row in people if row[0] in '12' and len(row) == 5]
+    assert sum(int(swapped) + int(blurred) for _, _, swapped, blurred, _ in people) == 16
     assert report.label == 'synthetic face'
     for number, (before, after) in enumerate(zip(read_rgb(clip), read_rgb(output), strict=True)):
         assert is_changed(before, after, (330 + 25 * number, 220))
@@ -155,7 +227,7 @@ def test_a_photo_of_a_group(tiny_bundle_file, tmp_path, command):
     choice = ['--face', 'all'] if command == 'swap' else []
     assert run(tiny_bundle_file, command, tmp_path / 'group.png', output, *choice) == 0
     edit = manifest.verify(output).edit
-    assert edit.faces_swapped + edit.faces_blurred == len(places) == 12
+    assert edit.faces_swapped + edit.faces_blurred >= len(places) == 12
     for place in places:
         assert is_changed(photo, read_image(output), place, half=15)
 
@@ -195,9 +267,9 @@ def test_a_folder_of_images(tiny_bundle_file, tmp_path, capsys):
     sheet = tmp_path / 'sheet.png'
     assert run(tiny_bundle_file, 'swap', folder, output, '--contact-sheet', sheet) == 0
     assert '3 faces swapped in 4 frames' in capsys.readouterr().out
-    assert sorted(path.name for path in output.iterdir()) == ['a.png', 'b.jpg', 'c.png', 'd.png']
+    assert sorted(path.name for path in output.iterdir()) == ['a.png', 'b.jpg', 'c.png', 'd.webp']
     assert (output / 'c.png').read_bytes() == (folder / 'c.png').read_bytes()
-    for name in ('a.png', 'b.jpg', 'd.png'):
+    for name in ('a.png', 'b.jpg', 'd.webp'):
         assert manifest.verify(output / name).state == 'trusted'
     assert manifest.verify(sheet).state == 'trusted'
     # Two rows of four pictures, 320 px wide; the one without a face stands there unchanged.
@@ -208,13 +280,87 @@ def test_a_folder_of_images(tiny_bundle_file, tmp_path, capsys):
 def test_photos_that_differ_by_suffix_alone_stay_apart(tiny_bundle_file, tmp_path):
     folder = write_photos(
         tmp_path / 'in',
-        dict.fromkeys(['a.png', 'a.webp', 'a.bmp', 'a.webp.png', 'B.bmp', 'b.png'], head()),
+        dict.fromkeys(['a.png', 'a.bmp', 'a.webp', 'a.bmp.png', 'B.bmp', 'b.png'], head()),
     )
     output = tmp_path / 'out'
     assert run(tiny_bundle_file, 'swap', folder, output) == 0
     names = sorted(path.name for path in output.iterdir())
-    pngs = ['B.bmp.png', 'a.bmp.png', 'a.png', 'a.webp.png', 'a.webp.png.png', 'b.png']
+    pngs = ['B.bmp.png', 'a.bmp.png', 'a.bmp.png.png', 'a.png', 'a.webp', 'b.png']
     assert names == pngs
+
+
+# What each becomes: its own format if that can carry the mark.
+KINDS = {
+    'a.jfif': 'a.png',
+    'b.heic': 'b.png',
+    'c.avif': 'c.avif',
+    'd.tif': 'd.tif',
+    'e.webp': 'e.webp',
+    'f.gif': 'f.gif',
+    'g.jpg': 'g.jpg',
+}
+
+
+@pytest.fixture(scope='module')
+def photos_of_all_kinds(tmp_path_factory):
+    """Photos with a profile and EXIF; one with 16 bits and transparency, one without colours."""
+    folder = tmp_path_factory.mktemp('kinds')
+    exif = Image.Exif()
+    exif[0x010F] = 'Phone of Ann'
+    picture = Image.fromarray(portrait())
+    for name in KINDS:
+        kind = {'.jfif': 'JPEG', '.heic': 'HEIF'}.get(Path(name).suffix)
+        options = {} if name.endswith('.gif') else {'icc_profile': SRGB, 'exif': exif.tobytes()}
+        picture.save(folder / name, kind, **options)
+    transparent = np.full((*portrait().shape[:2], 1), 40_000, np.uint16)
+    deep = np.dstack([portrait()[:, :, ::-1].astype(np.uint16) * 257 + 3, transparent])
+    cv2.imwrite(str(folder / 'deep.png'), deep)
+    picture.convert('L').save(folder / 'grey.jpg', quality=95)
+    return folder
+
+
+def test_photos_of_all_kinds_keep_what_they_have(
+    tiny_bundle_file, tmp_path, capsys, photos_of_all_kinds
+):
+    output = tmp_path / 'out'
+    assert run(tiny_bundle_file, 'swap', photos_of_all_kinds, output) == 0
+    assert 'not kept: all but 256 colours\n' in capsys.readouterr().out
+    names = {path.name for path in output.iterdir()}
+    assert names == {*KINDS.values(), 'deep.png', 'grey.jpg'}
+    for name in names:
+        report = manifest.verify(output / name)
+        assert (report.state, report.is_marked_synthetic) == ('trusted', True)
+    for before, after in KINDS.items():
+        one, other = (read_photo(x) for x in (photos_of_all_kinds / before, output / after))
+        assert (one.profile, one.exif) == (other.profile, other.exif)
+        assert is_changed(one.rgb, other.rgb, FACE)
+        assert not is_changed(one.rgb, other.rgb, FAR)
+    one, other = (read_photo(x / 'deep.png') for x in (photos_of_all_kinds, output))
+    np.testing.assert_array_equal(one.alpha, other.alpha)
+    np.testing.assert_array_equal(one.pixels[400:], other.pixels[400:])
+    assert is_changed(one.rgb, other.rgb, FACE)
+    assert read_photo(output / 'grey.jpg').is_grey
+
+
+def test_anonymised_photos_have_no_metadata(tiny_bundle_file, tmp_path, photos_of_all_kinds):
+    output = tmp_path / 'out'
+    assert run(tiny_bundle_file, 'anonymise', photos_of_all_kinds, output) == 0
+    for path in output.iterdir():
+        photo = read_photo(path)
+        assert (photo.profile, photo.exif) == (None, None)
+        assert b'Ann' not in path.read_bytes()
+
+
+def test_a_photo_needs_no_suffix(tiny_bundle_file, tmp_path, photos_of_all_kinds, capsys):
+    target, source = tmp_path / 'IMG 1', tmp_path / 'IMG:2'
+    target.write_bytes((photos_of_all_kinds / 'b.heic').read_bytes())
+    source.write_bytes((photos_of_all_kinds / 'd.tif').read_bytes())
+    output = tmp_path / 'out.avif'
+    assert run(tiny_bundle_file, 'swap', target, output, '--source', source) == 0
+    assert manifest.verify(output).state == 'trusted'
+    output = tmp_path / 'out.mp4'
+    assert run(tiny_bundle_file, 'swap', target, output) == 1
+    assert 'must end in .jpg, .jpeg, .png, .webp' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('face', ['largest', '1', 'all'])

@@ -57,6 +57,7 @@ def write_clip(
     sound=None,
     layout='mono',
     sound_seconds=0.5,
+    sound_rate=44_100,
     subtitles=None,
     language=None,
     chapters=(),
@@ -79,7 +80,9 @@ def write_clip(
             context.sample_aspect_ratio = aspect
         if rotation is not None:
             stream.set_display_rotation(rotation)
-        track = sound and container.add_stream(sound, rate=44_100, layout=layout, bit_rate=64_000)
+        track = sound and container.add_stream(
+            sound, rate=sound_rate, layout=layout, bit_rate=64_000
+        )
         text = subtitles and av.open(str(subtitles))
         titles = text and container.add_stream_from_template(text.streams[0])
         for each in (track, titles):
@@ -93,7 +96,7 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if track:
-            write_tone(container, track, layout, sound_seconds)
+            write_tone(container, track, layout, sound_seconds, sound_rate)
         if titles:
             for packet in text.demux():
                 if packet.size:
@@ -102,13 +105,13 @@ def write_clip(
     return path
 
 
-def write_tone(container, track, layout, seconds):
-    channels = 1 if layout == 'mono' else 2
-    samples = np.sin(np.arange(int(44_100 * seconds)) * 0.06).astype(np.float32) * 0.5
-    planes = np.stack([samples * (1 - 0.5 * channel) for channel in range(channels)])
+def write_tone(container, track, layout, seconds, rate=44_100):
+    channels = av.AudioLayout(layout).nb_channels
+    samples = np.sin(np.arange(int(rate * seconds)) * 0.06).astype(np.float32) * 0.5
+    planes = np.stack([samples * 0.5**channel for channel in range(channels)])
     frame = av.AudioFrame.from_ndarray(planes, format='fltp', layout=layout)
-    frame.sample_rate, frame.pts = 44_100, 0
-    for resampled in av.AudioResampler(track.format.name, layout, 44_100).resample(frame):
+    frame.sample_rate, frame.pts = rate, 0
+    for resampled in av.AudioResampler(track.format.name, layout, rate).resample(frame):
         container.mux(track.encode(resampled))
     container.mux(track.encode(None))
 

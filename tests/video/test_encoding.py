@@ -139,3 +139,43 @@ def test_what_no_encoder_takes_is_a_user_error(tmp_path):
         huge = dataclasses.replace(picture, height=100_000)
         with pytest.raises(UserError, match=r'96×100000 yuv420p: the av1 encoder refuses it'):
             create_encoder(Encoding('av1'), huge, reader.info)
+
+
+@pytest.mark.parametrize(
+    ('codec', 'pixel_format', 'suffix', 'lost'),
+    [
+        ('prores_ks', 'yuva444p10le', '.mov', ('transparency', '12 bits (10 are written)')),
+        ('libvpx-vp9', 'yuva420p', '.webm', ('transparency',)),
+        ('qtrle', 'argb', '.mov', ('transparency',)),
+        ('ffv1', 'yuv420p12le', '.mkv', ('12 bits (10 are written)',)),
+        ('ffv1', 'yuv422p10le', '.mkv', ()),
+        ('ffv1', 'gray', '.mkv', ()),
+    ],
+)
+def test_what_a_picture_loses_is_named(tmp_path, output, codec, pixel_format, suffix, lost):
+    clip = write_clip(
+        tmp_path / f'clip{suffix}',
+        codec=codec,
+        pixel_format=pixel_format,
+        pts=range(0, 120, 40),
+        time_base=Fraction(1, 1000),
+    )
+    assert copy_video(clip, output).not_kept == lost
+
+
+@pytest.mark.parametrize(('field_order', 'first'), [('tff', 'top'), ('bff', 'bottom')])
+@pytest.mark.parametrize('chroma', ['420', '422'])
+def test_interlaced_frames_stay_so_where_the_codec_can(
+    tmp_path, output, field_order, first, chroma
+):
+    clip = write_clip(
+        tmp_path / 'clip.mp4',
+        pixel_format=f'yuv{chroma}p',
+        codec_options={'x264-params': f'{field_order}=1', 'preset': 'ultrafast'},
+    )
+    assert probe(clip).first_field == first
+    assert copy_video(clip, output).not_kept == ()
+    assert probe(output).first_field == first
+    stats = copy_video(clip, output, encoding=Encoding('av1'))
+    assert stats.not_kept == ('interlacing (av1 is written as progressive; h264 keeps it)',)
+    assert probe(output).first_field is None

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from apgan_jax.face.blending import Patch, face_patch, paste
+from apgan_jax.video.decoded import ACCURATE, Orientation, views
 from apgan_jax.video.encoding import PictureFormat
-from apgan_jax.video.planes import ACCURATE, Painter, yuv_from_rgb
-from apgan_jax.video.reader import Orientation, views
+from apgan_jax.video.planes import Painter, yuv_from_rgb
 from support.video_clips import BT709, BT2020, FULL, LIMITED, RED, still, yuv_frame
 
 HEIGHT, WIDTH = 96, 128

@@ -1,14 +1,19 @@
 """Frames come upright, in RGB and in time, and what is no video is answered in one line."""
 
+import io
+import os
 import wave
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from apgan_jax.errors import UserError
-from apgan_jax.video.reader import Orientation, VideoReader, probe
-from support.video_clips import BT709, LIMITED, still, write_clip
+from apgan_jax.video import reader as reader_module
+from apgan_jax.video.reader import VideoReader, probe
+from support.video_clips import BT709, LIMITED, copy_video, still, write_clip
 
 
 def test_probe_reports_the_header(tmp_path):
@@ -20,21 +25,6 @@ def test_probe_reports_the_header(tmp_path):
     assert info.has_sound
     assert info.pixel_aspect == Fraction(4, 3)
     assert (info.color_matrix, info.color_range) == (BT709, LIMITED)
-
-
-def test_orientation_of_pictures_and_of_pixels_is_the_same_for_all_eight():
-    stored = np.arange(15).reshape(3, 5, 1)
-    for transposed in (False, True):
-        for x in (-1, 1):
-            for y in (-1, 1):
-                matrix = (0, y, 0, x, 0, 0, 0, 0, 1) if transposed else (x, 0, 0, 0, y, 0, 0, 0, 1)
-                orientation = Orientation.from_display_matrix(matrix)
-                upright = orientation.upright(stored)
-                affine = orientation.upright_from_stored(3, 5)
-                for row in range(3):
-                    for column in range(5):
-                        place = (affine @ (column, row, 1)).astype(int)
-                        assert upright[place[1], place[0], 0] == stored[row, column, 0]
 
 
 @pytest.mark.parametrize('name', ['yuv420p', 'yuv422p', 'yuv444p', 'yuv420p10le', 'bgr0'])
@@ -85,9 +75,67 @@ def test_unusable_files_are_user_errors(tmp_path):
         assert '\n' not in str(caught.value)
 
 
+def jpeg_with_exif(picture, orientation):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, 'Phone'
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, 'JPEG', quality=95, exif=exif)
+    return data.getvalue()
+
+
+def write_mjpeg(path, data, count=3):
+    """A clip whose every frame is the same JPEG."""
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mjpeg', rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, 'yuvj420p'
+        container.start_encoding()
+        for number in range(count):
+            packet = av.Packet(data)
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts = packet.dts = number
+            packet.is_keyframe = True
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(('orientation', 'turns'), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_exif_in_frames_turns_them_and_disturbs_nothing(tmp_path, orientation, turns):
+    """PyAV has no name for it, and gives no side data at all where there is some."""
+    data = jpeg_with_exif(still(64, 96), orientation)
+    clip = write_mjpeg(tmp_path / 'clip.avi', data)
+    copy_video(clip, tmp_path / 'output.mp4')
+    for path in (clip, tmp_path / 'output.mp4'):
+        with VideoReader(path) as reader:
+            frames = [frame.rgb.astype(int) for frame in reader]
+        assert len(frames) == 3
+        assert np.abs(frames[-1] - np.rot90(still(64, 96), turns)).mean() < 4
+
+
+@pytest.mark.parametrize('name', ['a:b.mp4', 'file:clip.mp4', '%03d.mp4', 'a|b.mp4', '-i.mp4'])
+def test_a_name_is_a_name(tmp_path, monkeypatch, name):
+    write_clip(tmp_path / 'clip.mp4').rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert probe(name).frames == probe(tmp_path / name).frames == 12
+
+
+def test_nobody_waits_for_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.mp4')
+    with pytest.raises(UserError, match=r'is not a file; .* camera:.*pipe\.mp4'):
+        probe(tmp_path / 'pipe.mp4')
+
+
+def test_frames_that_fill_the_memory_are_refused_before_one_is_decoded(tmp_path, monkeypatch):
+    clip = write_clip(tmp_path / 'clip.mp4')
+    monkeypatch.setattr(reader_module, '_MAX_PIXELS', 64 * 96 - 1)
+    with pytest.raises(UserError, match='has frames of 96×64 pixels'):
+        probe(clip)
+
+
 def test_parts_that_are_none(tmp_path):
     clip = write_clip(tmp_path / 'clip.mp4')
     for start, end, message in [
+        (float('nan'), None, 'start nan: is no time'),
+        (0, float('inf'), 'end inf: is no time'),
         (-1, None, 'before the video'),
         (2, 1, 'after the start'),
         (5, None, r'no frame from 5 s on, its last is at 0\.44 s'),
