@@ -20,7 +20,8 @@ def write(path: Path, tensors: dict[str, np.ndarray], document: dict[str, Any]) 
     """Writes the file under its final name only when it is whole."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    # Not `ascontiguousarray`, which makes a list of a single number.
+    contiguous = {name: np.asarray(value, order='C') for name, value in tensors.items()}
     data = save(contiguous, metadata={_KEY: json.dumps(document, sort_keys=True)})
     with whole_file(path) as part:
         part.write_bytes(data)

@@ -252,8 +252,8 @@ def _checksum(arrays: Mapping[str, np.ndarray], document: Mapping[str, Any]) -> 
     """CRC-32 of all bytes: a disk that lost power may keep a file's length and not its end."""
     checksum = zlib.crc32(json.dumps(document, sort_keys=True).encode())
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        checksum = zlib.crc32(f'{name} {array.dtype} {arrays[name].shape}'.encode(), checksum)
+        array = arrays[name]
+        checksum = zlib.crc32(f'{name} {array.dtype} {array.shape}'.encode(), checksum)
         checksum = zlib.crc32(array.tobytes(), checksum)
     return checksum
 

@@ -25,7 +25,7 @@ def test_tensors_and_document_come_back(tmp_path):
     assert tensors.keys() == TENSORS.keys()
     for name, expected in TENSORS.items():
         np.testing.assert_array_equal(tensors[name], expected)
-        assert tensors[name].dtype == expected.dtype
+        assert (tensors[name].dtype, tensors[name].shape) == (expected.dtype, expected.shape)
     assert list(path.parent.iterdir()) == [path]
 
 
