@@ -431,6 +431,7 @@ def _swap_video(
             parts=_parts_of(output),
             resume=how.resume,
             job=fingerprint,
+            bare=job.kind == 'anonymised',
         )
         session = Session(tracker, job.begin(), job.look and job.look())
         counts = FaceCounts()
@@ -453,7 +454,7 @@ def _swap_video(
     try:
         _check_counts(counts, target, how)
     except UserError:
-        # Signing may succeed another time; what is refused is refused for good.
+        # There is nothing to go on with.
         remove_segments(_parts_of(output))
         raise
     return SwapReport(counts, stats)

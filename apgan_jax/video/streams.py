@@ -224,6 +224,7 @@ class SideStreams:
       reader: whose target is opened once more. A live one cannot be: its sound is left out.
       container: PyAV's output, with its picture's track, nothing written yet.
       ways: how to carry each stream, by index, see `trial.choose_tracks`.
+      bare: without the titles of tracks and chapters, which may be names.
 
     Attributes:
       tracks: by the source's stream index.
@@ -234,7 +235,12 @@ class SideStreams:
     """
 
     def __init__(
-        self, reader: VideoReader, container: Any, ways: Mapping[int, type[Track]]
+        self,
+        reader: VideoReader,
+        container: Any,
+        ways: Mapping[int, type[Track]],
+        *,
+        bare: bool = False,
     ) -> None:
         self.encoded: tuple[str, ...] = ()
         self.tracks: dict[int, Track] = {}
@@ -251,7 +257,12 @@ class SideStreams:
             if stream.index in ways:
                 self.tracks[stream.index] = ways[stream.index](container, stream)
         chapters = self._source.chapters()
-        container.set_chapters(_placed(chapters, self._part))
+        placed = _placed(chapters, self._part)
+        if bare:
+            placed = [{**chapter, 'metadata': {}} for chapter in placed]
+            for stream in container.streams:
+                stream.metadata.pop('title', None)
+        container.set_chapters(placed)
         carried = {reader.stream.index, *self.tracks}
         if chapters:
             carried |= {s.index for s in self._source.streams if s.name == _CHAPTER_STREAM}

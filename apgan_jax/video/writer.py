@@ -92,6 +92,7 @@ class VideoWriter:
       job: JSON values that the picture depends on, such as the model's hash; a run is resumed only
         if they are equal. Target, part and encoding count too.
       segment_seconds: length of the segments: what an interruption costs at most.
+      bare: without the titles of tracks and chapters.
 
     Attributes:
       next_frame: number of the frame that `write` expects.
@@ -111,8 +112,10 @@ class VideoWriter:
         resume: bool = False,
         job: Mapping[str, Any] | None = None,
         segment_seconds: float = 10.0,
+        bare: bool = False,
     ) -> None:
         self._output, self._reader, self._encoding = Path(output), reader, encoding
+        self._bare = bare
         _check_output(self._output, reader, resume=resume)
         self._picture = picture_format(reader, encoding)
         # .m4v by name would make a raw MPEG-4 stream.
@@ -192,7 +195,7 @@ class VideoWriter:
         options = _container_options(self._picture.time_base.denominator)
         with av.open(str(path), 'w', format=self._muxer, container_options=options) as container:
             video = add_stream(container, self._encoding, self._picture, self._reader.info)
-            with SideStreams(self._reader, container, self._ways) as others:
+            with SideStreams(self._reader, container, self._ways, bare=self._bare) as others:
                 packets = heapq.merge(self._packets(video), others.packets(), key=_decoding_time)
                 for packet in packets:
                     container.mux(packet)

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -154,6 +156,46 @@ def test_who_cannot_be_hidden_is_named(tiny_bundle_file, tmp_path, capsys, monke
     printed = capsys.readouterr().out
     assert f'{3 if suffix == ".mp4" else 1} faces may be recognisable still' in printed
     assert manifest.verify(output).state == 'trusted'
+
+
+def named_clip(path, picture):
+    """A clip whose container, sound and chapter have somebody's name."""
+    unnamed = write_clip(path.with_stem('unnamed'), [picture] * 4, sound_seconds=0.1)
+    with av.open(str(unnamed)) as source, av.open(str(path), 'w') as container:
+        container.metadata.update(title='Jane Doe', artist='Jane Doe', comment='Jane Doe')
+        streams = [container.add_stream_from_template(each) for each in source.streams]
+        streams[1].metadata['title'] = 'Jane Doe speaks'
+        chapter = {'id': 0, 'start': 0, 'end': 160, 'time_base': Fraction(1, 1000)}
+        container.set_chapters([chapter | {'metadata': {'title': 'Jane Doe, part one'}}])
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream_index]
+                container.mux(packet)
+    unnamed.unlink()
+    return path
+
+
+def named_photo(path, picture):
+    exif = Image.Exif()
+    exif[0x013B] = 'Jane Doe'
+    Image.fromarray(picture).save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize('write, suffix', [(named_clip, '.mp4'), (named_photo, '.jpg')])
+def test_no_trace_of_a_name_in_what_is_anonymised(tiny_bundle_file, tmp_path, write, suffix):
+    """Nor of a mark that the original had, which names it."""
+    target = write(tmp_path / f'Jane Doe{suffix}', add_face(empty(), (640, 330), 200))
+    marked, output = tmp_path / f'Jane Doe 2{suffix}', tmp_path / f'out{suffix}'
+    assert run(tiny_bundle_file, 'swap', target, marked) == 0
+    for source in (target, marked):
+        assert b'Jane' in source.read_bytes()
+        assert run(tiny_bundle_file, 'anonymise', source, output, '--overwrite') == 0
+        assert b'Jane' not in output.read_bytes()
+        assert manifest.verify(output).parent_title == 'redacted'
+    if suffix == '.mp4':
+        with av.open(str(output)) as container:
+            assert [chapter['start'] for chapter in container.chapters()] == [0]
 
 
 def test_a_face_that_enters_and_leaves(tiny_bundle_file, tmp_path, capsys):

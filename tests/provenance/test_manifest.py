@@ -1,6 +1,7 @@
 """Content Credentials on real files: what was signed verifies, what was touched does not."""
 
 import contextlib
+import hashlib
 import json
 import os
 import resource
@@ -196,6 +197,22 @@ def test_parent_that_was_altered_is_kept_and_named_so(tmp_path, credentials):
     report = manifest.verify(mark(tmp_path, credentials, parent=parent), credentials=credentials)
     assert (report.state, report.parent_is_altered) == ('trusted', True)
     assert '  made from: parent.png (already changed since it was signed)' in report.lines()
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.mp4', '.mov'])
+def test_of_an_anonymised_parent_nothing_is_kept_but_its_hash(tmp_path, credentials, suffix):
+    """Neither its name nor its own manifest, whose title and label name somebody."""
+    said = manifest.Edit('swapped', label='by Jane Doe')
+    jane = mark(tmp_path, credentials, suffix, edit=said).rename(tmp_path / f'Jane Doe{suffix}')
+    assert b'Jane Doe' in jane.read_bytes()
+    output = mark(tmp_path, credentials, suffix, jane, manifest.Edit('anonymised', 1, 2))
+    assert b'Jane' not in output.read_bytes()
+    assert len(manifest_store(output)['manifests']) == 1
+    report = manifest.verify(output, credentials=credentials)
+    assert (report.state, report.is_marked_synthetic) == ('trusted', True)
+    assert report.parent_title == 'redacted'
+    assert report.parent_sha256 == hashlib.sha256(jane.read_bytes()).hexdigest()
+    assert f'  original sha256: {report.parent_sha256}' in report.lines()
 
 
 def test_live_camera_has_no_parent(tmp_path, credentials):
