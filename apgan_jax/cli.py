@@ -209,6 +209,7 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
             bundle_sha256=swapper.bundle.sha256,
             start=how.start,
             end=how.end,
+            credentials=how.credentials,
         )
     return _DOUBTFUL if report.counts.doubtful else 0
 

@@ -10,6 +10,7 @@ from apgan_jax.files.image_files import images_in, read_image, write_image
 from apgan_jax.files.photos import is_photo
 from apgan_jax.models.images import image_grid
 from apgan_jax.provenance import manifest
+from apgan_jax.provenance.credentials import Credentials
 from apgan_jax.video.sampling import sample_frames
 
 _WIDTH = 320
@@ -25,6 +26,7 @@ def write_contact_sheet(
     columns: int = 6,
     start: float | None = None,
     end: float | None = None,
+    credentials: Credentials | None = None,
 ) -> None:
     """Writes and marks a contact sheet.
 
@@ -37,6 +39,7 @@ def write_contact_sheet(
       columns: evenly spaced frames.
       start: of the part of the target that was swapped, seconds; None: its beginning.
       end: likewise.
+      credentials: that sign; None: the user's own.
     """
     target, swapped = _files(target), _files(swapped)
     rows = [_frames(target, columns, start, end), _frames(swapped, columns)]
@@ -46,7 +49,11 @@ def write_contact_sheet(
     sheet = image_grid([np.stack([_padded(each, height) for each in row]) for row in thumbnails])
     parent = swapped if isinstance(swapped, Path) else swapped[0]
     with manifest.marked_output(
-        output, parent=parent, model_name=model_name, bundle_sha256=bundle_sha256
+        output,
+        parent=parent,
+        model_name=model_name,
+        bundle_sha256=bundle_sha256,
+        credentials=credentials,
     ) as unsigned:
         write_image(unsigned, sheet)
 
