@@ -203,7 +203,7 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
         report = swap_target(options.target, options.output, job=job, how=how, on_frame=bar.update)
     print('\n'.join([f'{options.output}: {report.lines()[0]}', *report.lines()[1:]]))
     if options.contact_sheet:
-        _write_sheet(options, report.pairs, swapper.bundle)
+        _write_sheet(options.contact_sheet, report.pairs, swapper.bundle, how)
     if report.failed:
         print(f'apgan {options.command}: {len(report.failed)} files failed', file=sys.stderr)
         return 1
@@ -230,7 +230,7 @@ def _check_places(options: argparse.Namespace) -> None:
         )
 
 
-def _write_sheet(options: argparse.Namespace, pairs: Sequence[tuple[Path, Path]], bundle) -> None:
+def _write_sheet(sheet: Path, pairs: Sequence[tuple[Path, Path]], bundle, how) -> None:
     from apgan_jax.inference.contact_sheet import write_contact_sheet
 
     if not pairs:  # Of a folder whose files failed.
@@ -239,11 +239,12 @@ def _write_sheet(options: argparse.Namespace, pairs: Sequence[tuple[Path, Path]]
     write_contact_sheet(
         before,
         after,
-        options.contact_sheet,
+        sheet,
         model_name=bundle.name,
         bundle_sha256=bundle.sha256,
-        start=options.start,
-        end=options.end,
+        start=how.start,
+        end=how.end,
+        credentials=how.credentials,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from apgan_jax.errors import UserError
+from apgan_jax.files.documents import shortened
 from apgan_jax.files.image_files import IMAGE_SUFFIXES, is_image
 
 # How reports of photos begin that `filtering` left out for their age.
@@ -139,18 +140,18 @@ def _read_table(path: Path, option: str, columns: tuple[str, str]) -> list[tuple
     if not Path(path).is_file():
         raise UserError(f'{option} {path}: no such file')
     try:
-        with open(path, newline='', encoding='utf-8') as file:
+        with open(path, newline='', encoding='utf-8-sig') as file:
             reader = csv.DictReader(file, delimiter='\t')
             header, rows = reader.fieldnames, list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f'{option} {path}: not a UTF-8 text ({error}); save it as one') from error
     if header is None or not set(columns) <= set(header):
         raise UserError(
-            f'{option} {path}: the header is {header}; it must be tab-separated with the columns '
-            f'{first} and {second}'
+            f'{option} {path}: the header is {shortened(header)}; it must be tab-separated with '
+            f'the columns {first} and {second}'
         )
     for line, row in enumerate(rows, start=2):
-        if row[second] is None:
+        if row[first] is None or row[second] is None:
             raise UserError(
                 f'{option} {path}: line {line} has no tab; write {first}, tab, {second}'
             )

@@ -7,8 +7,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from apgan_jax import bundle as bundle_module
 from apgan_jax import identity_file
-from apgan_jax.bundle import load_bundle, save_bundle
+from apgan_jax.bundle import load_bundle, read_model_card, save_bundle
 from apgan_jax.errors import UserError
 from apgan_jax.files import safetensors_file
 from support.identities import random_identity
@@ -139,7 +140,7 @@ def test_a_field_that_is_missing_and_has_no_default(tiny_bundle_file, tmp_path):
     _, document = safetensors_file.read(tiny_bundle_file, 'bundle')
     del document['generator']['widths']
     path = rewrite(tiny_bundle_file, tmp_path / 'b.safetensors', document=document)
-    assert_refused(path, 'its generator has the fields')
+    assert_refused(path, 'generator: widths is missing: must be a list of 1 to 12')
 
 
 def test_a_bundle_with_a_mask_comes_back(tiny_bundle, identity, tmp_path):
@@ -147,7 +148,10 @@ def test_a_bundle_with_a_mask_comes_back(tiny_bundle, identity, tmp_path):
     pictures = np.random.default_rng(0).uniform(-1, 1, (2, 1, 128, 128, 3)).astype(np.float32)
     params = generator.init(jax.random.key(0), *pictures, identity)['params']
     path = tmp_path / 'b.safetensors'
-    bundle = dataclasses.replace(tiny_bundle, generator=generator, generator_params=params)
+    crop_spec = dataclasses.replace(tiny_bundle.crop_spec, size=128)
+    bundle = dataclasses.replace(
+        tiny_bundle, generator=generator, generator_params=params, crop_spec=crop_spec
+    )
     save_bundle(path, bundle)
     loaded = load_bundle(path)
     assert loaded.generator == generator
@@ -177,3 +181,49 @@ def test_an_identity_file_is_no_bundle(tiny_bundle, identity, tmp_path):
     path = tmp_path / 'identity.safetensors'
     identity_file.save_identity(path, identity, tiny_bundle.identity_encoder)
     assert_refused(path)
+
+
+@pytest.mark.parametrize('name', ['generator/to_rgb/kernel', 'identity_encoder/dense/kernel'])
+def test_weights_that_are_no_numbers(tiny_bundle_file, tmp_path, name):
+    tensors, _ = safetensors_file.read(tiny_bundle_file, 'bundle')
+    wrong = {name: np.full_like(tensors[name], np.nan)}
+    path = rewrite(tiny_bundle_file, tmp_path / 'b.safetensors', replace=wrong)
+    assert_refused(path, name.partition('/')[2], 'no finite numbers')
+
+
+@pytest.mark.parametrize(
+    ('part', 'fields', 'problem'),
+    [
+        ('generator', {'size': '64'}, "size = '64': must be a whole number"),
+        ('generator', {'widths': [8] * 50}, 'must be a list of 1 to 12'),
+        ('generator', {'mask': 1}, 'mask = 1: must be true or false'),
+        ('generator', {'id_resolutions': [4], 'widths': [8] * 12}, 'cannot be built'),
+        ('identity_encoder', {'kind': None}, 'kind = None: must be a text'),
+        ('model_card', {'name': ['tiny']}, "name = ['tiny']: must be a text"),
+        ('crop_spec', {'size': 32}, 'crop_spec.size is 32'),
+        ('crop_spec', {'version': 2}, 'crop_spec.version is 2'),
+        ('crop_spec', {'template': [[0.5, 0.5]] * 5}, 'must be five points'),
+        ('crop_spec', {'arcface_window': [0.9, 0.1, 0.1, 0.9]}, 'must be left, top, right'),
+    ],
+)
+def test_fields_of_a_part_that_are_wrong(tiny_bundle_file, tmp_path, part, fields, problem):
+    _, document = safetensors_file.read(tiny_bundle_file, 'bundle')
+    changed = {part: document[part] | fields}
+    path = rewrite(tiny_bundle_file, tmp_path / 'b.safetensors', document=changed)
+    assert_refused(path, problem)
+
+
+def test_every_field_of_a_generator_is_held_to_a_rule(tiny_bundle_file):
+    """Loading refuses what it has no rule for."""
+    _, document = safetensors_file.read(tiny_bundle_file, 'bundle')
+    assert set(document['generator']) == set(bundle_module._GENERATOR_RULES)
+
+
+def test_a_model_card_is_read_or_named(tmp_path):
+    card = tmp_path / 'card.json'
+    card.write_text('{"name": "mine", "steps": 3}')
+    assert read_model_card(card) == {'name': 'mine', 'steps': 3}
+    card.write_text('{"name": ')
+    for path in (card, tmp_path / 'none.json'):
+        with pytest.raises(UserError, match=f'^{path}: .*; give a JSON file'):
+            read_model_card(path)

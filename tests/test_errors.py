@@ -1,6 +1,6 @@
 import pytest
 
-from apgan_jax.errors import first_line
+from apgan_jax.errors import UserError, first_line
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,9 @@ from apgan_jax.errors import first_line
 )
 def test_what_others_say_becomes_one_line(error, expected):
     assert first_line(error) == expected
+
+
+def test_a_message_is_one_line_that_can_be_printed():
+    error = UserError("a\nb\tc: \x1b[2J 'ä…×'; name \udcff")
+    assert str(error) == "a b c: ?[2J 'ä…×'; name ?"
+    str(error).encode()

@@ -76,3 +76,26 @@ def test_the_shipped_identity_is_of_the_shipped_encoder(tiny_bundle):
     identity = load_identity(SHIPPED_IDENTITY, tiny_bundle.identity_encoder)
     assert identity.vector.shape == (1, 192)
     assert np.linalg.norm(identity.vector) == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('name', 'change', 'problem'),
+    [
+        ('identity_vector', lambda array: array * np.nan, 'no finite numbers'),
+        ('identity_vector', lambda array: array * 0, 'has the length 0, not 1'),
+        ('identity_vector', lambda array: array * 1e10, r'has the length .*, not 1'),
+        ('identity_vector', lambda array: array[:5], r'is \(5,\), not \(192,\)'),
+        ('identity_vector', lambda array: array.astype(np.int32), 'is int32, not float32'),
+        ('identity_features/7', lambda array: array * np.inf, 'no finite numbers'),
+        ('identity_features/3', lambda _: np.zeros(3), 'surplus identity_features/3'),
+    ],
+)
+def test_an_identity_of_other_numbers_is_refused(
+    tiny_bundle, saved_identity, name, change, problem
+):
+    tensors, document = safetensors_file.read(saved_identity, 'identity')
+    with np.errstate(invalid='ignore'):
+        tensors[name] = change(tensors.get(name))
+    safetensors_file.write(saved_identity, tensors, document)
+    with pytest.raises(UserError, match=problem):
+        load_identity(saved_identity, tiny_bundle.identity_encoder)

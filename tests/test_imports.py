@@ -265,6 +265,7 @@ OF_NO_MODULE: dict[str, str] = {
     'tests/configs/test_hours.py': 'the hours in the docstrings of all configs',
     'tests/test_docs.py': 'the documents',
     'tests/test_imports.py': 'the map of the project',
+    'tests/test_others_files.py': 'files of other people, whichever module reads them',
     'tests/test_old_formats.py': 'files of earlier versions, whichever module reads them',
     'tests/training/test_equations.py': 'the equations of the paper, whichever module has them',
     'tests/training/test_resume.py': 'whole runs that are stopped and go on',

@@ -5,7 +5,6 @@
 `data_prep.reverse` writes such data sets too, of swapped photos: their records have a truth beside.
 """
 
-import json
 import logging
 import math
 import os
@@ -25,12 +24,29 @@ from apgan_jax.data.tfrecord import CorruptRecordError, index_tfrecord, read_rec
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.face.landmarks import NUM_LANDMARKS
+from apgan_jax.files.documents import Rule, check_fields, list_of, parse_json_object, shortened
 from apgan_jax.files.image_files import decode_image
 
 DATASET_NAME = 'apgan_faces'
 CROP_SPEC_KEY = 'crop_spec'
 # In the metadata of a data set whose images are swapped photos.
 SYNTHETIC_KEY = 'synthetic'
+_REMEDY = 'copy or build the data set again'
+_MAX_SHARDS = 100_000
+
+
+def _is_split(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get('name'), str)
+        and isinstance(value.get('shardLengths'), list)
+        and 1 <= len(value['shardLengths']) <= _MAX_SHARDS
+    )
+
+
+_INFO_RULES = {
+    'splits': list_of(Rule(_is_split, 'a split with a name and shardLengths'), 1, 100),
+}
 
 
 class FaceRecord:
@@ -181,6 +197,8 @@ class FaceRecord:
 
     def _array(self, name: str, *shape: int) -> np.ndarray:
         values = np.array(self._feature(name).float_list.value, np.float32)
+        if not np.isfinite(values).all():
+            raise CorruptRecordError(f'{name} has values that are no finite numbers')
         if values.size != math.prod(shape):
             raise CorruptRecordError(
                 f'{name} has {values.size} values instead of {math.prod(shape)}'
@@ -350,6 +368,8 @@ def _index_shard(path: Path) -> np.ndarray:
     """int64 offsets of a file's records."""
     try:
         return np.array(index_tfrecord(path), np.int64)
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read ({error.strerror}); {_REMEDY}') from error
     except CorruptRecordError as error:
         raise UserError(
             f'{error}, so the records after it cannot be found; copy or build the data set again'
@@ -368,20 +388,23 @@ def read_crop_spec(data_dir: Path) -> CropSpec:
             f'{data_dir}/metadata.json: has no {CROP_SPEC_KEY}; build the data set with '
             '`python -m data_prep.build`'
         )
-    return CropSpec.from_dict(fields)
+    return CropSpec.from_dict(fields, where=f'{data_dir}/metadata.json: {CROP_SPEC_KEY}')
 
 
 def _shard_paths(data_dir: Path, split: str) -> list[Path]:
-    splits = {info['name']: info for info in _read_json(data_dir, 'dataset_info.json')['splits']}
+    info = _read_json(data_dir, 'dataset_info.json')
+    where = f'{data_dir}/dataset_info.json'
+    check_fields(info, _INFO_RULES, where=where, remedy=_REMEDY, only_known=False)
+    splits = {each['name']: len(each['shardLengths']) for each in info['splits']}
     if split not in splits:
-        raise UserError(f'{data_dir}: has no split {split!r}; it has {sorted(splits)}')
-    count = len(splits[split]['shardLengths'])
+        raise UserError(f'{data_dir}: has no split {split!r}; it has {shortened(sorted(splits))}')
+    count = splits[split]
     names = [
         f'{DATASET_NAME}-{split}.tfrecord-{shard:05d}-of-{count:05d}' for shard in range(count)
     ]
     missing = [name for name in names if not (data_dir / name).is_file()]
     if missing:
-        raise UserError(f'{data_dir}: lacks {", ".join(missing)}; copy or build the data set again')
+        raise UserError(f'{data_dir}: lacks {shortened(missing)}; {_REMEDY}')
     return [data_dir / name for name in names]
 
 
@@ -392,4 +415,7 @@ def _read_json(data_dir: Path, name: str) -> dict[str, Any]:
             f'{data_dir}: no data set there ({name} is missing); make one with `python -m '
             f'data_prep.build --source folder:PHOTOS --output {data_dir}`'
         )
-    return json.loads(path.read_text())
+    try:
+        return parse_json_object(path.read_bytes(), where=str(path), remedy=_REMEDY)
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read ({error.strerror}); {_REMEDY}') from error

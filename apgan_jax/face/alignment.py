@@ -14,6 +14,7 @@ from skimage.transform import SimilarityTransform
 
 from apgan_jax.errors import UserError
 from apgan_jax.face import boundary
+from apgan_jax.files import documents
 
 # ArcFace's five points for a 112-px crop, the field's common reference (paper IV-A: "common 5-point
 # average landmarks").
@@ -101,21 +102,21 @@ class CropSpec:
         }
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
+    def from_dict(cls, fields: dict[str, Any], *, where: str = 'crop_spec') -> Self:
         """Builds a CropSpec from `to_dict`'s values, JSON round trip included.
 
         Without `arcface_window`, as files had it while there was one crop, it is head-v1's.
 
+        Args:
+          fields: of a file.
+          where: they come from, for the message.
+
         Raises:
-          UserError: a field is missing or unknown.
+          UserError: a field is missing, unknown, or nothing that can be cropped by.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        fields = {'arcface_window': HEAD_V1_WINDOW} | fields
-        if set(fields) != known:
-            raise UserError(
-                f'crop_spec with the fields {sorted(fields)}: this version reads {sorted(known)}; '
-                'build the data or export the bundle again'
-            )
+        remedy = 'build the data or export the bundle again'
+        documents.check_fields(fields, _FIELD_RULES, where=where, remedy=remedy)
+        fields = {'arcface_window': HEAD_V1_WINDOW, **fields}
         template = tuple((float(x), float(y)) for x, y in fields['template'])
         window = tuple(map(float, fields['arcface_window']))
         return cls(**{**fields, 'template': template, 'arcface_window': window})
@@ -138,6 +139,35 @@ class CropSpec:
                     f'crop_spec.{field.name} is {mine!r} in {here} but {theirs!r} in {there}: both '
                     "must crop faces in the same way; rebuild one of them with the other's value"
                 )
+
+
+def _spans_a_face(template: Any) -> bool:
+    """Whether five points lie apart in both directions, so that they define a crop."""
+    return _POINTS.is_met(template) and float(np.ptp(template, axis=0).min()) >= _LEAST_SPAN
+
+
+def _is_window(window: Any) -> bool:
+    if not _WINDOW.is_met(window):
+        return False
+    left, top, right, bottom = window
+    return min(right - left, bottom - top) >= _LEAST_SPAN
+
+
+# In parts of a crop's size.
+_LEAST_SPAN = 0.01
+_POINTS = documents.list_of(documents.list_of(documents.number(-1, 2), 2, 2), 5, 5)
+_WINDOW = documents.list_of(documents.number(0, 1), 4, 4)
+_FIELD_RULES = {
+    'size': documents.whole(8, 4096),
+    'name': documents.text(),
+    'template': documents.Rule(_spans_a_face, 'five points [x, y] apart from each other'),
+    'interpolation': documents.text(),
+    'boundary_style': documents.text(),
+    'version': documents.whole(1, 1000),
+    'arcface_window': documents.Rule(
+        _is_window, 'left, top, right and bottom in parts of the size'
+    ).or_missing(),
+}
 
 
 def in_other_crop(places: Any, window: Window, other: Window) -> Any:

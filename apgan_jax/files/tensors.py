@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from apgan_jax.errors import UserError
 
 Shape = tuple[int, ...]
@@ -52,6 +54,33 @@ def shape_problems(found: Mapping[str, Any], wanted: Mapping[str, Shape]) -> lis
         if name in found and found[name].shape != shape
     ]
     return problems
+
+
+def finite_float32(found: Mapping[str, Any], *, where: str, remedy: str) -> dict[str, np.ndarray]:
+    """Weights as networks compute with them.
+
+    Args:
+      found: arrays by name.
+      where: the file that they come from, for the message.
+      remedy: what the user is to do.
+
+    Returns:
+      The same as float32.
+
+    Raises:
+      UserError: one has no floating-point numbers, or some that are not finite in float32.
+    """
+    return {name: _finite(name, array, where, remedy) for name, array in found.items()}
+
+
+def _finite(name: str, array: Any, where: str, remedy: str) -> np.ndarray:
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UserError(f'{where}: {name} is {array.dtype}, not float32; {remedy}')
+    with np.errstate(over='ignore'):
+        values = np.asarray(array, np.float32)
+    if not np.isfinite(values).all():
+        raise UserError(f'{where}: {name} has values that are no finite numbers; {remedy}')
+    return values
 
 
 def require_shapes(

@@ -7,7 +7,6 @@ and `restore`, so that a run that was cut off goes on as if it had not been.
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +16,7 @@ import numpy as np
 from apgan_jax.errors import UserError
 from apgan_jax.face.people import SAME_PERSON
 from apgan_jax.face.tracking import TrackedFace
+from apgan_jax.files.documents import file_name, list_of, mapping, parse_toml_file
 from apgan_jax.inference.identity_means import IdentityMeans
 from apgan_jax.inference.remembering import Remembering
 from apgan_jax.models.identity import IdentityEmbedding
@@ -24,6 +24,8 @@ from apgan_jax.models.identity import IdentityEmbedding
 # A face is called the largest until another one is larger by this much: two that are about equal
 # would take turns.
 _LARGER = 1.5
+_FILES = list_of(file_name(), 1, 1000)
+_PEOPLE = list_of(mapping(), 1, 1000)._replace(says='[[person]] tables, at most 1000')
 _MOST_DIGITS = 6
 _LONGEST_SHOWN = 80
 _SELECTORS = ('largest', 'all', 'left', 'right')
@@ -239,28 +241,24 @@ def read_map(path: Path) -> list[MapEntry]:
     Raises:
       UserError: it is missing or not of this form.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise UserError(f'--map {path}: cannot be read ({error.strerror})') from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f'--map {path}: is no TOML ({error}); see docs/swap.md') from error
-    entries = document.get('person')
-    if set(document) != {'person'} or not isinstance(entries, list) or not entries:
-        raise UserError(f'--map {path}: must consist of [[person]] tables; see docs/swap.md')
+    where, remedy = f'--map {path}', 'see docs/swap.md'
+    document = parse_toml_file(path, where=where, remedy=remedy)
+    entries: Any = document.get('person')
+    if set(document) != {'person'} or not _PEOPLE.is_met(entries):
+        raise UserError(f'{where}: must consist of {_PEOPLE.says}; {remedy}')
     return [_entry(path, number, entry) for number, entry in enumerate(entries, start=1)]
 
 
 def _entry(path: Path, number: int, entry: Any) -> MapEntry:
     sources = entry.get('source')
-    sources = [sources] if isinstance(sources, str) else sources
-    texts = [entry.get('like'), *(sources if isinstance(sources, list) and sources else [None])]
-    if set(entry) != {'like', 'source'} or not all(isinstance(text, str) for text in texts):
+    sources = sources if isinstance(sources, list) else [sources]
+    is_good = _FILES.is_met(sources) and file_name().is_met(entry.get('like'))
+    if set(entry) != {'like', 'source'} or not is_good:
         raise UserError(
             f'--map {path}: person {number} must have like = "PHOTO" and source = "FILE" or a list '
             'of files, and nothing else'
         )
-    like, *source = (path.parent / text for text in texts)
+    like, *source = (path.parent / name for name in (entry['like'], *sources))
     return MapEntry(like, tuple(source))
 
 

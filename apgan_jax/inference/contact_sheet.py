@@ -17,6 +17,7 @@ from apgan_jax.files.image_files import images_in, read_image, write_image
 from apgan_jax.files.photos import is_photo
 from apgan_jax.models.images import image_grid
 from apgan_jax.provenance import manifest
+from apgan_jax.provenance.credentials import Credentials
 from apgan_jax.video.sampling import sample_frames
 
 _WIDTH = 320
@@ -42,6 +43,7 @@ def write_contact_sheet(
     columns: int = 6,
     start: float | None = None,
     end: float | None = None,
+    credentials: Credentials | None = None,
 ) -> None:
     """Writes and marks a contact sheet.
 
@@ -54,6 +56,7 @@ def write_contact_sheet(
       columns: evenly spaced frames or, of several files, one each of evenly spaced ones.
       start: of the part of the target that was swapped, seconds; None: its beginning.
       end: likewise.
+      credentials: that sign; None: the user's own.
     """
     targets, results = _files(target), _files(swapped)
     frames: list[_Both] = []
@@ -66,7 +69,11 @@ def write_contact_sheet(
     if any(faces):
         rows += _rows([each or _Both(_NOBODY, _NOBODY) for each in faces], _WIDTH)
     with manifest.marked_output(
-        output, parent=results[0], model_name=model_name, bundle_sha256=bundle_sha256
+        output,
+        parent=results[0],
+        model_name=model_name,
+        bundle_sha256=bundle_sha256,
+        credentials=credentials,
     ) as unsigned:
         write_image(unsigned, image_grid(rows))
 

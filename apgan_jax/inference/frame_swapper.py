@@ -259,12 +259,12 @@ class FrameSwapper:
         return _Generated(works, results)
 
     def _add_patch(self, done: Swapped, face: _Face, patch: blending.Patch) -> None:
-        picture = done.frame.rgb
-        if self._check and self._check(picture, face.role.face, face.aligned.crop, patch):
-            self.give_up(done, face.role.face.box, face.role.face.person)
+        check, tracked = self._check, face.role.face
+        if check and check(done.frame.rgb, tracked, face.aligned.crop, patch):
+            self.give_up(done, tracked.box, tracked.person)
             return
         done.patches.append(patch)
-        done.counts.count('swapped', face.role.face.person)
+        done.counts.count('swapped', tracked.person)
 
     def _coloured(self, aligned: AlignedFace, swapped: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """With colours that go with the target's."""

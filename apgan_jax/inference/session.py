@@ -12,8 +12,8 @@ import copy
 import dataclasses
 import itertools
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 from apgan_jax.face.tracking import FaceTracker, TrackedFace
 from apgan_jax.inference.face_counts import FaceCounts
@@ -21,6 +21,10 @@ from apgan_jax.inference.frame_swapper import FrameSwapper, Swapped
 from apgan_jax.inference.last_look import LastLook
 from apgan_jax.inference.prefetch import prefetch
 from apgan_jax.video.reader import Frame
+
+T = TypeVar('T')
+
+_FULL_HD = 1920 * 1080
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Session:
       tracker: that knows nobody yet.
       frame_swapper: likewise.
       last_look: likewise, at what is about to be written; None: nobody is looked for there.
+      pixels: of a frame; of large ones fewer wait between the stages.
     """
 
     def __init__(
@@ -74,10 +79,13 @@ class Session:
         tracker: FaceTracker,
         frame_swapper: FrameSwapper,
         last_look: LastLook | None = None,
+        *,
+        pixels: int = _FULL_HD,
     ) -> None:
         self._tracker = tracker
         self._frame_swapper = frame_swapper
         self._last_look = last_look
+        self._room = min(1.0, _FULL_HD / pixels)
         # Of the tracker after segments' last frames that are on their way to the next stage.
         self._tracking: deque[Any] = deque()
         self._counts = FaceCounts()
@@ -99,10 +107,12 @@ class Session:
         Yields:
           What is to be done to a frame and, if it ends a segment, the state after it.
         """
-        tracked = prefetch(self._track(prefetch(frames, ahead=4)), ahead=8)
+        decoded = prefetch(_converted(frames), ahead=round(4 * self._room) or 1)
+        tracked = prefetch(self._track(decoded), ahead=round(8 * self._room) or 1)
         swapped = self._swap(tracked)
         if self._last_look is not None:
-            swapped = self._last_look.run(prefetch(swapped, ahead=2))
+            looked_at = prefetch(swapped, ahead=2)
+            swapped = self._last_look.run(_without_rgb(looked_at, lambda pair: pair[0].frame))
         return prefetch(self._count(swapped), ahead=2)
 
     def _track(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackedFace]]]:
@@ -118,7 +128,7 @@ class Session:
         for first in tracked:
             # To its end, so that no later frame shares a batch with this segment's last one.
             segment = _up_to_the_end(itertools.chain([first], tracked))
-            for done in self._frame_swapper.run(segment):
+            for done in self._frame_swapper.run(_without_rgb(segment, lambda pair: pair[0])):
                 yield done, self._remembered() if done.frame.ends_segment else None
 
     def _remembered(self) -> _Remembered:
@@ -134,6 +144,24 @@ class Session:
     def _state(self, tracking: Any, swapping: Any) -> SessionState:
         hiding = self._last_look and self._last_look.state()
         return SessionState(tracking, swapping, hiding, copy.deepcopy(self._counts))
+
+
+def _converted(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Frames whose pixels are there: made in the thread that decodes."""
+    for frame in frames:
+        frame.rgb  # noqa: B018
+        yield frame
+
+
+def _without_rgb(items: Iterable[T], frame_of: Callable[[T], Frame]) -> Iterator[T]:
+    """Frees each frame's pixels when the stage that is given them asks for the next frame.
+
+    Later stages may ask for them again; of most frames nobody does, and there are dozens on the
+    way.
+    """
+    for item in items:
+        yield item
+        frame_of(item).forget_rgb()
 
 
 def _up_to_the_end(

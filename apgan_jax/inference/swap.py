@@ -338,7 +338,8 @@ def _swap_video(
             job=fingerprint,
             bare=job.kind == 'anonymised',
         )
-        session = Session(tracker, job.begin(), job.look and job.look())
+        pixels = reader.info.height * reader.info.width
+        session = Session(tracker, job.begin(), job.look and job.look(), pixels=pixels)
         counts = FaceCounts()
         if writer.restored_notes is not None:
             state = SessionState.of_tree(writer.restored_notes)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from apgan_jax.bundle import Bundle
+from apgan_jax.errors import UserError
 from apgan_jax.models.generator import paint
 from apgan_jax.models.identity import IdentityEmbedding, mean_embedding
 from apgan_jax.models.images import (
@@ -57,8 +58,14 @@ class Swapper:
         self._paint = jax.jit(self._paint_pictures)
 
     def embed(self, crops: np.ndarray) -> IdentityEmbedding:
-        """Identity embeddings of crops, RGB uint8 (n, size, size, 3)."""
-        return self._embed(self.bundle.identity_encoder.params, crops)
+        """Identity embeddings of crops, RGB uint8 (n, size, size, 3).
+
+        Raises:
+          UserError: what the encoder computes is no finite number.
+        """
+        embedding = self._embed(self.bundle.identity_encoder.params, crops)
+        self._require(bool(np.isfinite(embedding.vector).all()), 'identity encoder')
+        return embedding
 
     def embed_vectors(self, crops: np.ndarray) -> np.ndarray:
         """Identity vectors alone, unit length, (n, d), of crops as `embed` takes them."""
@@ -82,9 +89,22 @@ class Swapper:
 
         Returns:
           Pictures and masks, apart.
+
+        Raises:
+          UserError: what the generator computes is no finite number: no picture.
         """
-        painted = self._paint(self.bundle.generator_params, targets, boundary_maps, identity)
+        params = self.bundle.generator_params
+        *painted, is_finite = self._paint(params, targets, boundary_maps, identity)
+        self._require(is_finite, 'generator')
         return Painted(*map(np.asarray, painted))
+
+    def _require(self, is_finite: jax.Array | bool, network: str) -> None:
+        if not is_finite:
+            raise UserError(
+                f"the bundle {self.bundle.name}: its {network}'s result is no finite number, so "
+                'that there is no picture; its weights are damaged, or the identity is: export '
+                'or save it again'
+            )
 
     def _embed_pictures(self, params, crops: jax.Array) -> IdentityEmbedding:
         faces = arcface_window(normalise_image(crops), self.bundle.crop_spec.arcface_window)
@@ -92,7 +112,7 @@ class Swapper:
 
     def _paint_pictures(
         self, params, targets: jax.Array, boundary_maps: jax.Array, identity: IdentityEmbedding
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         count = targets.shape[0]
         identity = jax.tree.map(
             lambda value: jax.numpy.broadcast_to(value, (count, *value.shape[1:])), identity
@@ -104,4 +124,5 @@ class Swapper:
             normalise_boundary_map(boundary_maps),
             identity,
         )
-        return to_uint8(picture), to_uint8(2.0 * mask[..., 0] - 1.0)
+        is_finite = jax.numpy.isfinite(picture).all() & jax.numpy.isfinite(mask).all()
+        return to_uint8(picture), to_uint8(2.0 * mask[..., 0] - 1.0), is_finite

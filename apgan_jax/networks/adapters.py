@@ -20,9 +20,7 @@ of pose (Hopenet's); all others state `size`, `mean` and `scale` too.
 """
 
 import dataclasses
-import math
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +31,16 @@ import numpy as np
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import Window, warp_to_crop
 from apgan_jax.face.face_pair import SeenFace
+from apgan_jax.files.documents import (
+    Rule,
+    check_fields,
+    choice,
+    file_name,
+    number,
+    parse_toml_file,
+    text,
+    whole,
+)
 from apgan_jax.models import images
 from apgan_jax.networks.network import NetworkInfo, OnnxNetwork
 
@@ -93,15 +101,7 @@ class Adapter:
         Raises:
           UserError: it is missing, no TOML, or a field is missing, unknown or out of range.
         """
-        try:
-            document = tomllib.loads(Path(path).read_text(encoding='utf-8'))
-        except OSError as error:
-            raise UserError(f'{path}: cannot be read ({error.strerror})') from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UserError(
-                f'{path}: is no TOML ({error}); see apgan_jax/networks/adapters.py'
-            ) from error
-        return cls.from_dict(document, path)
+        return cls.from_dict(parse_toml_file(path, where=str(path), remedy=_REMEDY), path)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any], origin: Path) -> Self:
@@ -110,14 +110,9 @@ class Adapter:
         Raises:
           UserError: a field is missing, unknown or out of range.
         """
-        if unknown := sorted(set(fields) - set(_RULES)):
-            raise UserError(f'{origin}: unknown field {unknown[0]!r}; known: {", ".join(_RULES)}')
-        fields = _DEFAULTS.get(str(fields.get('kind')), {}) | fields
-        for name, (is_good, rule) in _RULES.items():
-            if name in fields and not is_good(fields[name]):
-                raise UserError(f'{origin}: {name} = {fields[name]!r}: must be {rule}')
-            if name in ('file', 'kind', 'size', 'mean', 'scale') and name not in fields:
-                raise UserError(f'{origin}: {name} is missing: must be {rule}')
+        kind = fields.get('kind')
+        fields = (_DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}) | fields
+        check_fields(fields, _RULES, where=str(origin), remedy=_REMEDY)
         height, width = fields['size']
         if fields.get('region', 'head') != 'head' and height != width:
             raise UserError(
@@ -277,17 +272,12 @@ def _converted(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     return values | {'file': folder / fields['file']}
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+_NUMBER = number(-1e30, 1e30)
 
 
 def _is_per_channel(value: Any) -> bool:
     values = value if isinstance(value, list) else [value] * 3
-    return len(values) == 3 and all(map(_is_number, values))
+    return len(values) == 3 and all(map(_NUMBER.is_met, values))
 
 
 def _is_whole_pair(value: Any) -> bool:
@@ -299,27 +289,28 @@ def _is_output(value: Any) -> bool:
     return bool(values) and all(type(each) in (int, str) for each in values)
 
 
-def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
-    return choices.__contains__, f'one of {", ".join(choices)}'
-
-
-# What each field of the TOML file must be: a test of its value, and the rule in words.
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    'file': (_is_text, 'the path of an ONNX file'),
-    'kind': _one_of('identity', 'pose', 'expression', 'features', 'flow'),
-    'name': (_is_text, 'a text'),
-    'size': (lambda size: _is_whole_pair(size) and min(size) > 0, '[height, width], pixels'),
-    'channels': _one_of('rgb', 'bgr'),
-    'mean': (_is_per_channel, 'a number or three, one a channel'),
-    'scale': (_is_per_channel, 'a number or three, one a channel'),
-    'layout': _one_of('nchw', 'nhwc'),
-    'output': (_is_output, 'a place, a name, or a list of them'),
-    'region': _one_of('arcface', 'head', 'face'),
-    'margin': (lambda margin: _is_number(margin) and 0 <= margin <= 2, 'a number from 0 to 2'),
-    'columns': (
+_PER_CHANNEL = Rule(_is_per_channel, 'a number or three, one a channel')
+_REMEDY = 'see apgan_jax/networks/adapters.py'
+# What each field of the TOML file must be.
+_RULES: dict[str, Rule] = {
+    'file': file_name()._replace(says='the path of an ONNX file'),
+    'kind': choice('identity', 'pose', 'expression', 'features', 'flow'),
+    'name': text().or_missing(),
+    'size': Rule(
+        lambda size: _is_whole_pair(size) and min(size) > 0 and max(size) <= 4096,
+        '[height, width], pixels, at most 4096',
+    ),
+    'channels': choice('rgb', 'bgr').or_missing(),
+    'mean': _PER_CHANNEL,
+    'scale': _PER_CHANNEL,
+    'layout': choice('nchw', 'nhwc').or_missing(),
+    'output': Rule(_is_output, 'a place, a name, or a list of them').or_missing(),
+    'region': choice('arcface', 'head', 'face').or_missing(),
+    'margin': number(0, 2).or_missing(),
+    'columns': Rule(
         lambda part: _is_whole_pair(part) and 0 <= part[0] < part[1],
         '[from, to], columns of the output',
-    ),
-    'encoder': (_is_text, 'a kind of identity encoder'),
-    'multiple': (lambda value: type(value) is int and value > 0, 'a whole number from 1'),
+    ).or_missing(),
+    'encoder': text().or_missing(),
+    'multiple': whole(1, 4096).or_missing(),
 }

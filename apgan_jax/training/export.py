@@ -1,10 +1,15 @@
 """From a checkpoint to a bundle."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from apgan_jax.bundle import Bundle, discriminator_file_of, save_bundle, save_discriminator
+from apgan_jax.bundle import (
+    Bundle,
+    discriminator_file_of,
+    read_model_card,
+    save_bundle,
+    save_discriminator,
+)
 from apgan_jax.errors import UserError
 from apgan_jax.face.alignment import CropSpec
 from apgan_jax.models import spectral_norm
@@ -39,7 +44,7 @@ def export(
                 f'--output={output}: {path} exists already; remove it or choose another'
             )
     checkpoint = checkpointing.restore_for_export(workdir)
-    card = json.loads(Path(model_card).read_text()) if model_card else {}
+    card = read_model_card(Path(model_card)) if model_card else {}
     bundle = _bundle(checkpoint, {'name': Path(output).stem} | card)
     save_bundle(output, bundle)
     if with_discriminator:

@@ -21,6 +21,9 @@ _ATTRIBUTES = ('color_range', 'colorspace', 'color_primaries', 'color_trc')
 _ARGUMENTS = ('dst_color_range', 'dst_colorspace', 'dst_color_primaries', 'dst_color_trc')
 
 
+_Matrix = tuple[int, ...]
+
+
 class _Look(NamedTuple):
     """What may change on the way.
 
@@ -28,14 +31,15 @@ class _Look(NamedTuple):
       height: pixels, stored.
       width: likewise.
       format_name: FFmpeg's.
-      display_matrix: FFmpeg's, or None.
+      rotation: degrees. Asking each frame for its matrix would keep all of them: PyAV's side data
+        and their frame hold each other.
       colours: range, matrix, primaries and transfer, ITU-T H.273 codes; None for what is not said.
     """
 
     height: int
     width: int
     format_name: str
-    display_matrix: tuple[int, ...] | None
+    rotation: int
     colours: tuple[int | None, ...]
 
     def is_like(self, other: '_Look') -> bool:
@@ -53,17 +57,21 @@ class FrameFitter:
 
     def __init__(self) -> None:
         self._first: _Look | None = None
+        self._matrix: _Matrix | None = None
         self.fitted = 0
 
     def __call__(self, frame: Any) -> Any:
         """Returns a frame like the first one; the same one if it is."""
         look = _look(frame)
         if self._first is None:
-            self._first = look
+            self._first, self._matrix = look, display_matrix(frame)
         if look.is_like(self._first):
             return frame
         self.fitted += 1
-        return _fitted(frame, look, self._first)
+        matrix = self._matrix
+        if look.rotation != self._first.rotation:
+            matrix = display_matrix(frame)
+        return _fitted(frame, look, self._first, (matrix, self._matrix))
 
 
 def _look(frame: Any) -> _Look:
@@ -72,19 +80,21 @@ def _look(frame: Any) -> _Look:
         None if value == unsaid else int(value)
         for value, unsaid in zip(values, _NOT_SAID, strict=True)
     )
-    matrix = display_matrix(frame)
-    return _Look(frame.height, frame.width, frame.format.name, matrix, tuple(colours))
+    return _Look(frame.height, frame.width, frame.format.name, frame.rotation, tuple(colours))
 
 
-def _fitted(frame: Any, look: _Look, first: _Look) -> Any:
-    """By way of planes of one size, in which turning and scaling are the same for all."""
+def _fitted(
+    frame: Any, look: _Look, first: _Look, matrices: tuple[_Matrix | None, _Matrix | None]
+) -> Any:
+    """By way of planes of one size, in which turning and scaling are the same for all.
+
+    `matrices` are the frame's display matrix and the first one's.
+    """
+    own, wanted = (Orientation.from_display_matrix(matrix) for matrix in matrices)
     is_deep = max(component.bits for component in frame.format.components) > 8
     name = 'yuv444p10le' if is_deep else 'yuv444p'
     full: Any = frame.reformat(format=name, **_colours(look, first), **ACCURATE)
-    upright = Orientation.from_display_matrix(look.display_matrix).upright(
-        np.stack(views(full), axis=-1)
-    )
-    stored = Orientation.from_display_matrix(first.display_matrix).stored(upright)
+    stored = wanted.stored(own.upright(np.stack(views(full), axis=-1)))
     black = np.array([0 if full.color_range == ColorRange.JPEG else 16, 128, 128], stored.dtype)
     picture = _on_canvas(stored, black * (4 if is_deep else 1), (first.height, first.width))
     canvas: Any = av.VideoFrame(first.width, first.height, name)

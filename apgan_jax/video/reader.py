@@ -5,7 +5,9 @@ gives is upright, as a viewer sees it. The decoded planes travel with each frame
 `video_writer` can change them where a face is and leave all else bit-identical.
 """
 
+import functools
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -107,18 +109,30 @@ class Frame:
     """One frame of a video.
 
     Attributes:
-      rgb: upright, uint8 (h, w, 3), C-contiguous and read-only.
+      convert: makes `rgb`; any thread may call it.
       time: seconds, increasing.
       number: from 0.
       decoded: for `VideoWriter`, which changes it.
       ends_segment: whether the writer closes a segment after it, see `segments.in_segments`.
     """
 
-    rgb: np.ndarray
+    convert: Callable[[], np.ndarray] = field(repr=False, compare=False)
     time: float
     number: int
     decoded: Any = field(repr=False, compare=False)
     ends_segment: bool = False
+
+    @functools.cached_property
+    def rgb(self) -> np.ndarray:
+        """Upright, uint8 (h, w, 3), C-contiguous and read-only."""
+        return self.convert()
+
+    def forget_rgb(self) -> None:
+        """Frees `rgb`, twice as large as what was decoded; it is made again where it is asked for.
+
+        Not once a `VideoWriter` has the frame.
+        """
+        self.__dict__.pop('rgb', None)
 
 
 def is_camera(target: Path | str) -> bool:
@@ -176,7 +190,7 @@ class VideoReader:
             self.stream = _video_stream(self.container, target)
             self.clock_start = _clock_start(self.container)
             self.clock = clock_of(self.container)
-            self._reformatter = VideoReformatter()
+            self._reformatter, self._reformatting = VideoReformatter(), threading.Lock()
             self._fit = FrameFitter()
             self._last_pts: int | None = None
             self._decoded = self._decode_from(start)
@@ -237,18 +251,22 @@ class VideoReader:
         Yields:
           Frames.
         """
-        orientation = self.info.orientation
         for number, decoded in enumerate(self._frames):
             if number < first:
                 continue
-            rgb = orientation.upright(self._to_rgb(decoded))
-            # A caller that painted into its input would believe that it changed the video.
-            rgb.flags.writeable = False
-            yield Frame(rgb, decoded.time, number, decoded)
+            convert = functools.partial(self._upright_rgb, decoded)
+            yield Frame(convert, decoded.time, number, decoded)
+
+    def _upright_rgb(self, frame: Any) -> np.ndarray:
+        rgb = self.info.orientation.upright(self._to_rgb(frame))
+        # A caller that painted into its input would believe that it changed the video.
+        rgb.flags.writeable = False
+        return rgb
 
     def _to_rgb(self, frame: Any) -> np.ndarray:
         """Stored RGB, uint8 (h, w, 3)."""
-        converted = self._reformatter.reformat(_fast_frame(frame), format='rgb24', **_FAST)
+        with self._reformatting:
+            converted = self._reformatter.reformat(_fast_frame(frame), format='rgb24', **_FAST)
         rows = np.frombuffer(memoryview(converted.planes[0]), np.uint8)
         rows = rows.reshape(converted.height, -1)
         return rows[:, : 3 * converted.width].reshape(converted.height, converted.width, 3)

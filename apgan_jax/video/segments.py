@@ -17,11 +17,11 @@ import numpy as np
 from apgan_jax.errors import UserError
 from apgan_jax.files import array_tree, safetensors_file, tensors
 from apgan_jax.files.atomic import whole_file
+from apgan_jax.files.documents import parse_json_object, shortened
 from apgan_jax.video.reader import Frame
 
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
 _JOB_NAME = 'job.json'
-_LONGEST_VALUE = 70
 _ARRAYS = ('pts', 'duration', 'size', 'is_key')
 _NOTED = 'notes/'
 
@@ -145,8 +145,8 @@ class SegmentFolder:
         document = {
             'painted_frames': segment.painted_frames,
             'notes': notes,
-            'checksum': _checksum(arrays),
         }
+        document['checksum'] = _checksum(arrays, document)
         path = self._segment_path(len(self.segments))
         try:
             safetensors_file.write(path, arrays, document)
@@ -183,7 +183,7 @@ class SegmentFolder:
         path = self._segment_path(number)
         try:
             arrays, document = safetensors_file.read(path, 'segment')
-            if document['checksum'] != _checksum(arrays):
+            if document.pop('checksum') != _checksum(arrays, document):
                 raise ValueError('checksum')
             return _segment(arrays, document)
         except (UserError, LookupError, TypeError, ValueError) as error:
@@ -202,24 +202,17 @@ class SegmentFolder:
 
     def _check_job(self) -> None:
         path = self._path / _JOB_NAME
-        try:
-            found = tensors.flatten(json.loads(path.read_text()), '.')
-        except (AttributeError, OSError, ValueError) as error:
-            raise UserError(f'{path}: is damaged; start anew, without --resume') from error
+        remedy = 'start anew, without --resume'
+        found = parse_json_object(path.read_bytes(), where=str(path), remedy=remedy)
+        found = tensors.flatten(found, '.')
         wanted = tensors.flatten(self._job, '.')
         for name in sorted(found.keys() | wanted.keys()):
             before, now = found.get(name), wanted.get(name)
             if before != now:
                 raise UserError(
-                    f'{self._path}: cannot resume, {name} was {_brief(before)} and is '
-                    f'{_brief(now)}; give the same as before or start anew, without --resume'
+                    f'{self._path}: cannot resume, {name:.60} was {shortened(before)} and is '
+                    f'{shortened(now)}; give the same as before or {remedy}'
                 )
-
-
-def _brief(value: Any) -> str:
-    """A value in a message of one line: a bank's hashes are a page of them."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else f'{text[:_LONGEST_VALUE]}…'
 
 
 def remove_segments(folder: Path) -> None:
@@ -255,12 +248,13 @@ def _segment(arrays: Mapping[str, np.ndarray], document: Mapping[str, Any]) -> S
     return Segment(**own, painted_frames=document['painted_frames'], notes=notes)
 
 
-def _checksum(arrays: Mapping[str, np.ndarray]) -> int:
+def _checksum(arrays: Mapping[str, np.ndarray], document: Mapping[str, Any]) -> int:
     """CRC-32 of all bytes: a disk that lost power may keep a file's length and not its end."""
-    checksum = 0
+    checksum = zlib.crc32(json.dumps(document, sort_keys=True).encode())
     for name in sorted(arrays):
-        checksum = zlib.crc32(name.encode(), checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(arrays[name]).tobytes(), checksum)
+        array = arrays[name]
+        checksum = zlib.crc32(f'{name} {array.dtype} {array.shape}'.encode(), checksum)
+        checksum = zlib.crc32(array.tobytes(), checksum)
     return checksum
 
 

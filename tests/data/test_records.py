@@ -69,6 +69,8 @@ def test_an_unreadable_picture_names_its_photo():
         ('identity', b'\xff'),
         ('file_name', b'\xff'),
         ('boundary_map', np.zeros(1)),
+        ('landmarks', np.full((478, 2), np.nan)),
+        ('crop_from_frame', np.full((2, 3), np.inf)),
     ],
 )
 def test_a_feature_of_another_kind_is_corrupt(name, value):
@@ -83,6 +85,25 @@ def test_the_size_of_a_photo_where_the_data_set_has_it():
     assert FaceRecord.parse(serialise_example({})).photo_size is None
     with pytest.raises(CorruptRecordError, match='photo_size has 1 values instead of 2'):
         _ = FaceRecord.parse(serialise_example({'photo_size': size[:1]})).photo_size
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'problem'),
+    [
+        ('metadata.json', '{"crop_spec": 3}', 'crop_spec: is 3: must be an object'),
+        ('metadata.json', '[]', 'is damaged'),
+        ('metadata.json', '{"crop_spec": {"size": NaN}}', 'NaN is no number'),
+        ('dataset_info.json', '{}', 'splits is missing'),
+        ('dataset_info.json', '{"splits": [{"name": "train"}]}', 'a split with a name'),
+        ('dataset_info.json', '{"splits": [{"name": "t", "shardLengths": []}]}', 'a split with'),
+    ],
+)
+def test_metadata_that_is_none_is_refused_in_one_line(tmp_path, name, text, problem):
+    folder = write_dataset(tmp_path / 'data', make_records(2, str))
+    (folder / name).write_text(text)
+    with pytest.raises(UserError, match=problem) as caught:
+        RecordDataset(folder)
+    assert str(folder / name) in str(caught.value)
 
 
 def test_a_data_set_by_number(tmp_path):

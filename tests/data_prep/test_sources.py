@@ -29,6 +29,20 @@ def test_labels_go_before_the_kinds_rule(tmp_path):
     assert [photo.identity for photo in photos] == ['ann', 'n02']
 
 
+def test_labels_may_begin_with_a_byte_order_mark(tmp_path):
+    labels = tmp_path / 'labels.tsv'
+    labels.write_bytes(b'\xef\xbb\xbffile\tidentity\na.png\tann\n')
+    assert sources.read_labels(labels) == {'a.png': 'ann'}
+
+
+def test_a_line_without_a_tab_is_named_whichever_column_is_first(tmp_path):
+    labels = tmp_path / 'labels.tsv'
+    for header in ('file\tidentity', 'identity\tfile'):
+        labels.write_text(f'{header}\na\tb\nc\n')
+        with pytest.raises(UserError, match='line 3 has no tab'):
+            sources.read_labels(labels)
+
+
 def test_photos_are_listed_by_name_and_suffix(tmp_path):
     write_photos(tmp_path, {'b.png': blank(), 'a/z.jpg': blank(), 'c.BMP': blank()})
     (tmp_path / 'd.txt').write_text('no photo')

@@ -25,7 +25,7 @@ def test_tensors_and_document_come_back(tmp_path):
     assert tensors.keys() == TENSORS.keys()
     for name, expected in TENSORS.items():
         np.testing.assert_array_equal(tensors[name], expected)
-        assert tensors[name].dtype == expected.dtype
+        assert (tensors[name].dtype, tensors[name].shape) == (expected.dtype, expected.shape)
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -56,3 +56,15 @@ def test_other_files_are_refused(tmp_path):
     ):
         with pytest.raises(UserError, match=f'^{tmp_path / name}: {message}$'):
             safetensors_file.read(tmp_path / name, 'bundle')
+
+
+def test_numbers_that_numpy_has_not_and_damaged_documents_are_refused(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    safetensors_file.write(path, {'x': np.zeros(2, np.int16)}, {})
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"I16"', b'"F8_E4M3"'.ljust(5)[:5]))
+    with pytest.raises(UserError, match='no readable safetensors file'):
+        safetensors_file.read(path, 'bundle')
+    save_file({'x': np.zeros(2)}, path, metadata={'apgan': '[1]'})
+    with pytest.raises(UserError, match=r'is damaged \(no JSON object\); give a bundle that apgan'):
+        safetensors_file.read(path, 'bundle')

@@ -3,7 +3,13 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from apgan_jax.errors import UserError
-from apgan_jax.files.tensors import flatten, require_shapes, shape_problems, shapes_of
+from apgan_jax.files.tensors import (
+    finite_float32,
+    flatten,
+    require_shapes,
+    shape_problems,
+    shapes_of,
+)
 
 PARAMS = {'a': {'b': {'kernel': np.zeros((2, 3))}, 'bias': np.zeros(3)}, 'c': np.zeros(())}
 
@@ -37,3 +43,26 @@ def test_tensors_of_a_network_pass_and_others_are_refused_in_one_line():
     with pytest.raises(UserError, match=r'surplus 0; .*; …\)') as caught:
         require_shapes(many, {}, where='f', what='the net', remedy='mend it')
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize('kind', [np.float16, np.float32, np.float64])
+def test_weights_become_float32(kind):
+    array = np.array([0.5, -2], kind)
+    (sound,) = finite_float32({'a': array}, where='f', remedy='mend it').values()
+    assert sound.dtype == np.float32
+    np.testing.assert_array_equal(sound, array)
+
+
+@pytest.mark.parametrize(
+    ('array', 'problem'),
+    [
+        (np.array([0, np.nan], np.float32), 'a has values that are no finite numbers'),
+        (np.array([np.inf], np.float16), 'a has values that are no finite numbers'),
+        (np.array([1e300]), 'a has values that are no finite numbers'),
+        (np.array([1]), 'a is int64, not float32'),
+        (np.array([1j]), 'a is complex128, not float32'),
+    ],
+)
+def test_what_is_no_finite_number_is_named(array, problem):
+    with pytest.raises(UserError, match=f'^f: {problem}; mend it$'):
+        finite_float32({'a': array}, where='f', remedy='mend it')

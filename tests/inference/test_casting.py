@@ -155,6 +155,10 @@ def test_a_map_file(tmp_path):
         ('[[person]]\nlike = 3\nsource = "a"', 'person 1 must have like'),
         ('[[person]]\nlike = "a"\nsource = []', 'person 1 must have like'),
         ('[[person]]\nlike = "a"\nsource = "b"\nsourse = "c"', 'person 1 must have like'),
+        ('person = ["anna"]', r'must consist of \[\[person\]\] tables'),
+        ('person = ' + '[' * 5000, 'is no TOML'),
+        ('[[person]]\nlike = "a\\u0000"\nsource = "b"', 'person 1 must have like'),
+        (f'[[person]]\nlike = "a"\nsource = "{"b" * 300}"', 'person 1 must have like'),
     ],
 )
 def test_wrong_map_files_are_refused(tmp_path, text, message):

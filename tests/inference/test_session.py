@@ -173,6 +173,10 @@ class Unswappable(FrameSwapper):
         return work
 
 
+def black():
+    return np.zeros((4, 4, 3), np.uint8)
+
+
 def crowd_session(swapper):
     means = IdentityMeans(embed_by_colour, every=2)
     casting = Anonymous(VECTORS, list(range(len(VECTORS))), means)
@@ -182,7 +186,7 @@ def crowd_session(swapper):
 def test_states_belong_to_their_frames_while_other_threads_add_people(swapper):
     """Taken after every frame, in a run of stages that are frames ahead of each other."""
     count = 600
-    frames = [Frame(np.zeros((4, 4, 3), np.uint8), n / 25, n, None, True) for n in range(count)]
+    frames = [Frame(black, n / 25, n, None, True) for n in range(count)]
     seen = 0
     for done, state in crowd_session(swapper).run(iter(frames)):
         number = done.frame.number
@@ -195,7 +199,7 @@ def test_states_belong_to_their_frames_while_other_threads_add_people(swapper):
 
 
 def test_a_state_survives_a_file(swapper):
-    frames = [Frame(np.zeros((4, 4, 3), np.uint8), n / 25, n, None, n == 9) for n in range(10)]
+    frames = [Frame(black, n / 25, n, None, n == 9) for n in range(10)]
     *_, (_, state) = crowd_session(swapper).run(iter(frames))
     document, arrays = array_tree.split(state.tree())
     again = SessionState.of_tree(array_tree.join(json.loads(json.dumps(document)), arrays))
@@ -203,7 +207,7 @@ def test_a_state_survives_a_file(swapper):
     assert again.counts == state.counts == FaceCounts(10, 10, others=PersonCounts(left=left))
     session = crowd_session(swapper)
     session.restore(again)
-    ((_, after),) = session.run([Frame(frames[0].rgb, 10 / 25, 10, None, True)])
+    ((_, after),) = session.run([Frame(black, 10 / 25, 10, None, True)])
     assert after.counts.frames == 11
     assert len(after.tracking['people']) == 11
     assert after.swapping['casting'].items() >= state.swapping['casting'].items()

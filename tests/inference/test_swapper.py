@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from apgan_jax.errors import UserError
 from apgan_jax.face.aligned import align_face
 from apgan_jax.inference.swapper import Painted, Swapper
 from support.faces import portrait
@@ -102,3 +103,31 @@ def test_pictures_are_put_over_their_targets():
     np.testing.assert_array_equal(composed[0, 0, 1], pictures[0, 0, 1])
     fifth = 0.2 * pictures[0, 0, 2] + 0.8 * targets[0, 0, 2]
     assert np.abs(composed[0, 0, 2] - fifth).max() <= 0.51
+
+
+def with_generator_weights(bundle, value):
+    filled = jax.tree.map(lambda leaf: np.full_like(leaf, value), bundle.generator_params)
+    return Swapper(dataclasses.replace(bundle, generator_params=filled))
+
+
+@pytest.mark.parametrize('value', [np.nan, 1e30])
+def test_weights_that_make_no_numbers_make_no_picture(tiny_bundle, faces, value):
+    """1e30 is finite, and what is computed with it is not."""
+    with pytest.raises(UserError, match="the bundle tiny: its generator's result is no finite"):
+        with_generator_weights(tiny_bundle, value).swap(*faces, random_identity())
+
+
+def test_an_identity_that_is_no_number_makes_no_picture(swapper, faces):
+    identity = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), random_identity())
+    with pytest.raises(UserError, match='or the identity is'):
+        swapper.swap(*faces, identity)
+
+
+def test_an_encoder_that_makes_no_numbers_embeds_nobody(tiny_bundle, faces):
+    encoder = tiny_bundle.identity_encoder
+    params = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), encoder.params)
+    broken = dataclasses.replace(encoder, params=params)
+    swapper = Swapper(dataclasses.replace(tiny_bundle, identity_encoder=broken))
+    for embed in (swapper.embed_vectors, swapper.embed_source):
+        with pytest.raises(UserError, match="its identity encoder's result is no finite"):
+            embed(faces[0][:1])

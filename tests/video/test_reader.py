@@ -1,5 +1,6 @@
 """Frames come upright, in RGB and in time, and what is no video is answered in one line."""
 
+import gc
 import io
 import os
 import wave
@@ -147,3 +148,18 @@ def test_parts_that_are_none(tmp_path):
 def test_cameras_that_are_not_there():
     with pytest.raises(UserError, match=r'camera:977.*camera:PATH'):
         VideoReader('camera:977')
+
+
+def test_frames_are_freed_when_nobody_has_them(tmp_path):
+    """Without the garbage collector, which does not know how large they are."""
+    clip = write_clip(tmp_path / 'clip.mp4', pts=range(30))
+    with VideoReader(clip) as reader:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in reader:
+                pass
+            alive = [each for each in gc.get_objects() if isinstance(each, av.VideoFrame)]
+        finally:
+            gc.enable()
+    assert len(alive) < 5

@@ -289,7 +289,8 @@ def test_notes_are_kept_with_the_segment_that_their_frame_ends(tmp_path, clip):
         ends = []
         for frame in writer.in_segments(reader):
             array = np.full(3, frame.number, np.float32)
-            writer.write(frame, notes={'number': frame.number, 'deep': [{'array': array}]})
+            notes = {'number': frame.number, 'deep': [{'array': array}], 'one': np.array(0.5)}
+            writer.write(frame, notes=notes)
             ends += [frame.number] if frame.ends_segment else []
             if len(ends) == 3:
                 break
@@ -298,6 +299,7 @@ def test_notes_are_kept_with_the_segment_that_their_frame_ends(tmp_path, clip):
         assert resumed.next_frame == ends[-1] + 1
         assert resumed.restored_notes['number'] == ends[-1]
         restored = resumed.restored_notes['deep'][0]['array']
+        assert resumed.restored_notes['one'].shape == ()
     np.testing.assert_array_equal(restored, np.full(3, ends[-1], np.float32))
     assert restored.dtype == np.float32
 

@@ -1,9 +1,9 @@
 """Identity encoders: frozen networks that turn aligned faces into an `IdentityEmbedding`."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from apgan_jax.assets import asset
-from apgan_jax.errors import UserError
-from apgan_jax.files.tensors import require_shapes, shapes_of
+from apgan_jax.errors import UserError, first_line
+from apgan_jax.files.documents import text
+from apgan_jax.files.tensors import Shape, finite_float32, require_shapes, shapes_of
 from apgan_jax.models.identity.embedding import MAPS, IdentityEmbedding, mean_embedding
 from apgan_jax.models.identity.iresnet import DEPTHS, IResNet
 from apgan_jax.models.identity.mobilefacenet import MobileFaceNet
@@ -25,9 +26,11 @@ from apgan_jax.models.identity.sface import SFace
 from apgan_jax.models.images import ARCFACE_SIZE
 
 __all__ = [
+    'ENCODER_RULES',
     'KINDS',
     'IdentityEmbedding',
     'IdentityEncoder',
+    'embedding_shapes',
     'identity_encoder_from_tensors',
     'identity_module',
     'load_identity_encoder',
@@ -38,9 +41,11 @@ __all__ = [
 _MODULES: dict[str, Callable[[], nn.Module]] = {
     'mobilefacenet': MobileFaceNet,
     'sface': SFace,
-    **{kind: partial(IResNet, depths) for kind, depths in DEPTHS.items()},
+    **{kind: functools.partial(IResNet, depths) for kind, depths in DEPTHS.items()},
 }
 KINDS = tuple(_MODULES)
+# How files name an encoder.
+ENCODER_RULES = {'kind': text(), 'sha256': text()}
 _SHIPPED = {
     'mobilefacenet': (
         asset('mobilefacenet_arcface.safetensors'),
@@ -107,8 +112,11 @@ def load_identity_encoder(
         raise UserError(f'{file} has sha256 {sha256}, not {shipped_sha256}: reinstall the package.')
     try:
         tensors = load(data)
-    except SafetensorError as error:
-        raise UserError(f'{file} is not a safetensors file ({error}): port it again.') from error
+    # The last three: of kinds of numbers that NumPy has not, and of shapes that they do not fill.
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f'{file} is not a safetensors file ({first_line(error)}): port it again.'
+        ) from error
     return IdentityEncoder(kind, sha256, module, params_from_flat(module, tensors, str(file)))
 
 
@@ -141,6 +149,25 @@ def identity_module(kind: str) -> nn.Module:
     return _MODULES[kind]()
 
 
+@functools.lru_cache(maxsize=8)
+def _wanted_shapes(module: nn.Module) -> dict[str, Shape]:
+    images = jax.ShapeDtypeStruct((1, ARCFACE_SIZE, ARCFACE_SIZE, 3), jnp.float32)
+    return shapes_of(jax.eval_shape(module.init, jax.random.key(0), images)['params'])
+
+
+@functools.cache
+def embedding_shapes(kind: str) -> IdentityEmbedding:
+    """Shapes, as `jax.ShapeDtypeStruct`, of what an architecture makes of one face.
+
+    Raises:
+      UserError: the kind is none of `KINDS`.
+    """
+    image = jax.ShapeDtypeStruct((1, ARCFACE_SIZE, ARCFACE_SIZE, 3), jnp.float32)
+    module = identity_module(kind)
+    shapes: Any = jax.eval_shape(module.init_with_output, jax.random.key(0), image)[0]
+    return shapes
+
+
 def params_from_flat(
     module: nn.Module, tensors: Mapping[str, np.ndarray], origin: str
 ) -> dict[str, Any]:
@@ -152,17 +179,14 @@ def params_from_flat(
       origin: what the tensors come from, for the message.
 
     Raises:
-      UserError: lists missing, surplus and wrongly shaped tensors.
+      UserError: lists missing, surplus and wrongly shaped tensors, or names one that is not finite.
     """
-    images = jax.ShapeDtypeStruct((1, ARCFACE_SIZE, ARCFACE_SIZE, 3), jnp.float32)
-    abstract = jax.eval_shape(module.init, jax.random.key(0), images)['params']
     require_shapes(
         tensors,
-        shapes_of(abstract),
+        _wanted_shapes(module),
         where=origin,
         what=f'the identity encoder {type(module).__name__}',
         remedy='port it again',
     )
-    return unflatten_dict(
-        {name: jnp.asarray(array, jnp.float32) for name, array in tensors.items()}, sep='/'
-    )
+    sound = finite_float32(tensors, where=origin, remedy='port it again')
+    return unflatten_dict({name: jnp.asarray(array) for name, array in sound.items()}, sep='/')
