@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     anonymise.set_defaults(run=_anonymise)
 
-    verify = commands.add_parser('verify', help='check the mark of a file')
-    verify.add_argument('file', type=Path)
+    verify = commands.add_parser('verify', help='check the mark of a file, or of all in a folder')
+    verify.add_argument('file', type=Path, help='or a folder')
     verify.add_argument(
         '--trust', type=Path, nargs='+', default=[], help='PEM of other signers, or time stampers'
     )
@@ -288,7 +288,12 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 def _verify(options: argparse.Namespace) -> int:
     from apgan_jax.provenance import manifest
+    from apgan_jax.provenance.verified_folder import verify_folder
 
+    if options.file.is_dir():
+        folder = verify_folder(options.file, trust=options.trust)
+        _print_lines(folder.lines())
+        return 0 if folder.is_intact else 1
     report = manifest.verify(options.file, trust=options.trust)
     print('\n'.join(report.lines()))
     is_intact = report.state in ('trusted', 'valid', 'expired')
