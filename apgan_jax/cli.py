@@ -221,7 +221,11 @@ def _check_places(options: argparse.Namespace) -> None:
     given = {name: value for name in names if (value := getattr(options, name, None))}
     read = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
     targets.check_files(
-        options.target, options.output, overwrite=options.overwrite, resume=options.resume
+        options.target,
+        options.output,
+        codec=options.codec or 'h264',
+        overwrite=options.overwrite,
+        resume=options.resume,
     )
     targets.check_apart(written, read)
     if options.contact_sheet:

@@ -35,7 +35,7 @@ from apgan_jax.inference.swap import (
 from apgan_jax.provenance import manifest
 from apgan_jax.video.reader import is_camera
 from apgan_jax.video.segments import SegmentFolder, remove_segments
-from apgan_jax.video.writer import VIDEO_SUFFIXES
+from apgan_jax.video.writer import video_suffixes
 
 _MOST_NAMES = 5
 
@@ -122,7 +122,7 @@ def swap_folder(
         return work.report
 
 
-def output_names(folder: Path, files: Iterable[Path]) -> dict[Path, Path]:
+def output_names(folder: Path, files: Iterable[Path], codec: str = 'h264') -> dict[Path, Path]:
     """What the outputs of a folder's files are called.
 
     A file keeps its name if its format can carry the mark; else it becomes a PNG or an mp4 of a
@@ -131,6 +131,7 @@ def output_names(folder: Path, files: Iterable[Path]) -> dict[Path, Path]:
     Args:
       folder: whose files they are.
       files: relative to it, those of one folder together.
+      codec: of videos.
 
     Returns:
       Names relative to the output's folder, by file.
@@ -142,7 +143,7 @@ def output_names(folder: Path, files: Iterable[Path]) -> dict[Path, Path]:
         taken = {path.name.casefold() for path in siblings}
         stems = Counter(path.stem.casefold() for path in siblings)
         for path in siblings:
-            own, new = _suffixes(folder / path)
+            own, new = _suffixes(folder / path, codec)
             name = path.name
             if path.suffix.lower() not in own:
                 name = f'{path.stem if stems[path.stem.casefold()] == 1 else path.name}{new}'
@@ -153,9 +154,9 @@ def output_names(folder: Path, files: Iterable[Path]) -> dict[Path, Path]:
     return names
 
 
-def _suffixes(path: Path) -> tuple[Sequence[str], str]:
+def _suffixes(path: Path, codec: str) -> tuple[Sequence[str], str]:
     """Those that can stay, and what takes the place of others."""
-    return (PHOTO_OUTPUT_SUFFIXES, '.png') if is_photo(path) else (VIDEO_SUFFIXES, '.mp4')
+    return (PHOTO_OUTPUT_SUFFIXES, '.png') if is_photo(path) else (video_suffixes(codec), '.mp4')
 
 
 def _fingerprint(job: Job, how: Output) -> dict[str, Any]:
@@ -201,7 +202,8 @@ class _FolderWork:
 
     def run(self) -> None:
         """Does all files that can be done."""
-        for file, name in output_names(self._folder, self._files).items():
+        codec = self._how.encoding.codec
+        for file, name in output_names(self._folder, self._files, codec).items():
             try:
                 self._do(file, self._output / name)
             # Every kind, because one bad file must not end the job for the others.

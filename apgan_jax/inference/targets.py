@@ -9,7 +9,7 @@ from apgan_jax.files.media import find_media
 from apgan_jax.files.photo_writing import PHOTO_OUTPUT_SUFFIXES
 from apgan_jax.files.photos import is_photo
 from apgan_jax.video.reader import VideoReader, is_camera
-from apgan_jax.video.writer import VIDEO_SUFFIXES
+from apgan_jax.video.writer import video_suffixes
 
 TargetKind = Literal['photo', 'video', 'camera', 'folder', 'folder of photos']
 
@@ -34,13 +34,19 @@ def kind_of(target: Path | str) -> TargetKind:
 
 
 def check_files(
-    target: Path | str, output: Path, *, overwrite: bool = False, resume: bool = False
+    target: Path | str,
+    output: Path,
+    *,
+    codec: str = 'h264',
+    overwrite: bool = False,
+    resume: bool = False,
 ) -> None:
     """Refuses a target, and an output that does not fit it.
 
     Args:
       target: photo, video, folder or camera (`camera:0`).
       output: a file or, for a folder, a folder.
+      codec: of videos.
       overwrite: whether a file that exists is to be replaced.
       resume: whether a folder that exists is to be gone on with.
 
@@ -53,7 +59,7 @@ def check_files(
     if kind in ('folder', 'folder of photos'):
         _check_folder(Path(target), output, resume=resume)
         return
-    fitting = PHOTO_OUTPUT_SUFFIXES if kind == 'photo' else VIDEO_SUFFIXES
+    fitting = PHOTO_OUTPUT_SUFFIXES if kind == 'photo' else video_suffixes(codec)
     check_output(output, fitting, overwrite=overwrite)
 
 

@@ -316,6 +316,11 @@ def test_names(tmp_path, files, expected):
     assert [names[Path(file)].as_posix() for file in files] == expected
 
 
+def test_names_fit_the_codec(tmp_path):
+    names = folders.output_names(tmp_path, [Path('a.mov'), Path('b.m4v')], 'av1')
+    assert [name.as_posix() for name in names.values()] == ['a.mp4', 'b.m4v']
+
+
 def test_an_animation_becomes_a_video(tmp_path):
     frames = [Image.fromarray(np.full((8, 8, 3), level, np.uint8)) for level in (0, 90, 200)]
     for name in ('a.gif', 'b.png'):

@@ -67,6 +67,14 @@ def test_outputs_that_do_not_fit(folder, target, output, message):
         targets.check_files(folder / target, folder / output)
 
 
+def test_quicktime_has_no_av1(folder):
+    """Which would be found out when all the work is done."""
+    clip = folder / 'both/clip.mp4'
+    targets.check_files(clip, folder / 'out.mov', codec='hevc')
+    with pytest.raises(UserError, match=r'must end in \.mp4, \.m4v$'):
+        targets.check_files(clip, folder / 'out.mov', codec='av1')
+
+
 @pytest.mark.parametrize('output', ['photos', 'photos/sub/..', '.', 'link'])
 def test_a_folder_is_not_written_into_itself(folder, output):
     """Nor into one that it lies in; a new folder in it is none of its files."""

@@ -59,5 +59,5 @@ def test_there_has_to_be_something(folder, tmp_path):
     (tmp_path / 'texts').mkdir()
     with pytest.raises(UserError, match='holds no photo and no video'):
         verify_folder(tmp_path / 'texts')
-    with pytest.raises(UserError, match='none.pem'):
+    with pytest.raises(UserError, match=r'none\.pem'):
         verify_folder(folder, trust=[tmp_path / 'none.pem'])
