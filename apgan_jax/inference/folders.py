@@ -2,7 +2,8 @@
 
 An output appears only when it is whole, and signed where a face was changed. So a run that goes on
 takes an output that is there for finished if its own mark says so, or if it is what is passed on of
-its target; it writes over nothing else. A file that cannot be done is named, and the others go on.
+its target; it writes over nothing else. What was doubtful in it, the journal knows. A file that
+cannot be done is named, and the others go on.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from apgan_jax.files.photos import is_photo
 from apgan_jax.files.plain_text import is_plain, plain
 from apgan_jax.files.unfinished import unfinished_folder
 from apgan_jax.inference.face_counts import FaceCounts
+from apgan_jax.inference.folder_journal import FolderJournal
 from apgan_jax.inference.swap import (
     Job,
     NothingChangedError,
@@ -34,7 +36,7 @@ from apgan_jax.inference.swap import (
 )
 from apgan_jax.provenance import manifest
 from apgan_jax.video.reader import is_camera
-from apgan_jax.video.segments import SegmentFolder, remove_segments
+from apgan_jax.video.segments import remove_segments
 from apgan_jax.video.writer import video_suffixes
 
 _MOST_NAMES = 5
@@ -42,7 +44,7 @@ _MOST_NAMES = 5
 
 @dataclasses.dataclass(frozen=True)
 class FolderReport(SwapReport):
-    """What became of a folder; the counts are of the files of this run.
+    """What became of a folder; the counts are of all files that its journal knows.
 
     Attributes:
       notes: (name, line) of what else is to be told of a file.
@@ -108,8 +110,9 @@ def swap_folder(
       UserError: the output cannot be written, or the job that is gone on with was another one.
     """
     with unfinished_folder(output), FaceFinder() as finder:
-        journal = SegmentFolder(parts_of(output), _fingerprint(job, how), resume=how.resume)
-        work = _FolderWork(folder, output, finder, job, how, on_frame)
+        fingerprint = _fingerprint(job, how)
+        journal = FolderJournal(parts_of(output), fingerprint, resume=how.resume)
+        work = _FolderWork(folder, output, journal, finder, job, how, on_frame)
         work.run()
         try:
             work.check_changed()
@@ -117,7 +120,8 @@ def swap_folder(
             work.remove_written()
             raise
         finally:
-            if not work.report.failed or not output.exists():
+            is_done = not (work.report.failed or work.report.counts.doubtful)
+            if is_done or not output.exists():
                 journal.remove()
         return work.report
 
@@ -183,12 +187,14 @@ class _FolderWork:
         self,
         folder: Path,
         output: Path,
+        journal: FolderJournal,
         finder: FaceFinder,
         job: Job,
         how: Output,
         on_frame: Callable[[], Any] | None,
     ) -> None:
-        self._folder, self._output, self._finder = folder, output, finder
+        self._folder, self._output, self._journal = folder, output, journal
+        self._finder = finder
         # Whether enough was changed, all files together decide.
         self._job, self._how = job, dataclasses.replace(how, allow_none=False)
         self._allow_none, self._on_frame = how.allow_none, on_frame
@@ -242,9 +248,11 @@ class _FolderWork:
         if not is_plain(str(file)):
             raise UserError('its name is no UTF-8 text of one line; rename it')
         target = self._folder / file
-        if place := self._finished_output(target, output):
+        place = self._finished_output(target, output)
+        if place and self._is_known(file):
+            counts = self._journal.counts_of(_shown(file)) or FaceCounts()
             self.report.finished.append(_shown(file))
-            self.report.pairs.append((target, place))
+            self._add(file, place, SwapReport(counts))
             return
         output.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -255,8 +263,7 @@ class _FolderWork:
             report = SwapReport(nothing.counts, passed_on.video, passed_on.not_kept)
             self.report.passed_on.append(_shown(file))
         self._written.append(output)
-        self.report.pairs.append((target, output))
-        self._add(_shown(file), report)
+        self._add(file, output, report)
 
     def _swap(self, target: Path, output: Path) -> SwapReport:
         if not is_photo(target):
@@ -270,11 +277,14 @@ class _FolderWork:
             if self._on_frame:
                 self._on_frame()
 
-    def _add(self, name: str, report: SwapReport) -> None:
-        counts = report.counts
-        counts.name_file(name)
+    def _add(self, file: Path, output: Path, report: SwapReport) -> None:
+        """Notes what became of a file, for the report and for whoever goes on."""
+        name, counts = _shown(file), report.counts
         counts.forget_people()
+        self._journal.add(name, counts)
+        counts.name_file(name)
         self.report.counts.add(counts)
+        self.report.pairs.append((self._folder / file, output))
         self.report.notes.extend((name, line) for line in report.file_lines())
 
     def _place_unchanged(self, target: Path, output: Path) -> Path:
@@ -296,6 +306,11 @@ class _FolderWork:
                 return place
             raise UserError(f'{place} is there and not of this job, or damaged; remove it')
         return None
+
+    def _is_known(self, file: Path) -> bool:
+        """Whether nothing can have been doubtful in a finished file that nobody knows of."""
+        is_noted = self._journal.counts_of(_shown(file)) is not None
+        return is_noted or not self._journal.is_continued
 
     def _has_own_mark(self, output: Path) -> bool:
         """Whether a file is intact and says that it was made by this command with this model."""

@@ -97,7 +97,8 @@ def test_a_tree_with_bad_files_and_how_it_goes_on(tiny_bundle_file, tmp_path, ca
     write_image(tree / 'bad.jpg', head())
     assert run(tiny_bundle_file, 'swap', tree, output, '--resume') == 1
     printed = capsys.readouterr().out
-    assert '1 faces swapped in 1 frames' in printed
+    # Of this run and of that before.
+    assert '7 faces swapped in 8 frames' in printed
     assert 'finished before: a.png, sub/b.jpg, sub/empty.bmp, sub/deep/clip.mkv\n' in printed
     assert times_of(output).items() >= before.items()
     assert names_in(output) == sorted([*before, 'bad.jpg'])
@@ -107,7 +108,7 @@ def test_a_tree_with_bad_files_and_how_it_goes_on(tiny_bundle_file, tmp_path, ca
     (output / 'sub/deep/clip.mp4').unlink()
     before = times_of(output)
     assert run(tiny_bundle_file, 'swap', tree, output, '--resume') == 0
-    assert '4 faces swapped in 4 frames' in capsys.readouterr().out
+    assert '7 faces swapped in 8 frames' in capsys.readouterr().out
     assert times_of(output).items() >= before.items()
     assert not parts.exists()
     # All is finished, and stays so.
@@ -162,7 +163,7 @@ def test_an_interrupted_folder_goes_on_within_a_video(tiny_bundle, tmp_path):
     report = folders.swap_target(folder, output, job=job, how=Output(resume=True))
     assert names_in(output) == ['a.png', 'b.mp4']
     assert (output / 'a.png').stat().st_mtime_ns == made
-    assert (report.finished, report.counts.swapped) == (['a.png'], 12)
+    assert (report.finished, report.counts.swapped) == (['a.png'], 13)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['in', 'out']
 
 
@@ -263,6 +264,14 @@ def test_who_cannot_be_hidden_is_named_with_the_file(
     printed = capsys.readouterr().out
     assert '1 faces may be recognisable still:\n  sub/a.png at 0.00 s from ' in printed
     assert names_in(output) == ['b.png', 'sub/a.png']
+    # A run that goes on says so again, of a file that it leaves as it is; else it is done again.
+    assert run(tiny_bundle_file, 'anonymise', folder, output, '--resume') == 3
+    printed = capsys.readouterr().out
+    assert '1 faces may be recognisable still:\n  sub/a.png at 0.00 s from ' in printed
+    assert 'finished before: b.png, sub/a.png' in printed
+    (tmp_path / '.out.parts' / 'files.jsonl').write_text('')
+    assert run(tiny_bundle_file, 'anonymise', folder, output, '--resume') == 3
+    assert 'finished before' not in capsys.readouterr().out
     strict = tmp_path / 'strict'
     assert run(tiny_bundle_file, 'anonymise', folder, strict, '--strict') == 1
     assert 'failed: sub/a.png: 1 faces may be recognisable still' in capsys.readouterr().out
