@@ -231,6 +231,23 @@ def test_options_that_do_nothing_are_refused(photos, capsys, options, message):
     assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    'target, message',
+    [
+        ('target.png', 'no output was written; --resume goes on with a video'),
+        ('.', 'files that were finished stay, and --resume goes on'),
+    ],
+)
+def test_an_interrupted_job_says_what_is_left(photos, capsys, monkeypatch, target, message):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, '_run_job', interrupt)
+    arguments = swap_arguments(photos, photos / 'none.safetensors', target=photos / target)
+    assert run(*arguments) == 130
+    assert capsys.readouterr().err == f'apgan swap: interrupted; {message}\n'
+
+
 def test_a_map_leaves_no_choice_of_faces(photos, capsys):
     (photos / 'who.toml').touch()
     places = ['--target', photos / 'target.png', '--output', photos / 'out.png']
