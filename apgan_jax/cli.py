@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from apgan_jax.errors import UserError, first_line
 from apgan_jax.evaluation import command as evaluation
+from apgan_jax.files.plain_text import is_plain
 from apgan_jax.inference.blend import Blend, add_blend_options
 
 # Exit status: written, but somebody may be recognisable in it.
@@ -35,19 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'apgan {options.command}: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        remedy = '; --resume goes on with a video' if hasattr(options, 'resume') else ''
-        print(
-            f'apgan {options.command}: interrupted; no output was written{remedy}',
-            file=sys.stderr,
-        )
+        print(f'apgan {options.command}: interrupted; {_what_is_left(options)}', file=sys.stderr)
         return 130
+
+
+def _what_is_left(options: argparse.Namespace) -> str:
+    """Of an interrupted command."""
+    if not hasattr(options, 'resume'):
+        return 'no output was written'
+    if os.path.isdir(options.target):
+        return 'files that were finished stay, and --resume goes on'
+    return 'no output was written; --resume goes on with a video'
 
 
 def _check_text(arguments: Sequence[str]) -> None:
     """Refuses names that are no text, which neither a terminal nor the mark could show."""
     for argument in arguments:
-        # Control characters, and what stands for bytes that are no UTF-8.
-        if any(unicodedata.category(character) in ('Cc', 'Cs') for character in argument):
+        if not is_plain(argument):
             raise UserError(f'{argument!r}: is no UTF-8 text of one line; rename the file')
 
 
@@ -65,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     who = swap.add_mutually_exclusive_group(required=True)
     who.add_argument('--source', type=Path, nargs='+', help='photos, videos or an identity file')
     who.add_argument('--map', type=Path, help='TOML file: who becomes whom')
-    swap.add_argument('--face', default='largest', help='largest|all|left|right|N|like:PHOTO')
+    swap.add_argument('--face', help='largest (the default)|all|left|right|N|like:PHOTO')
     _add_files(swap)
     _add_bundle(swap)
     swap.set_defaults(run=_swap)
@@ -78,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     anonymise.set_defaults(run=_anonymise)
 
-    verify = commands.add_parser('verify', help='check the mark of a file')
-    verify.add_argument('file', type=Path)
+    verify = commands.add_parser('verify', help='check the mark of a file, or of all in a folder')
+    verify.add_argument('file', type=Path, help='or a folder')
     verify.add_argument(
         '--trust', type=Path, nargs='+', default=[], help='PEM of other signers, or time stampers'
     )
@@ -123,13 +127,13 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--target', required=True, help='photo, video, folder or camera:0')
     parser.add_argument('--output', type=Path, required=True)
     parser.add_argument('--overwrite', action='store_true', help='replace an output that exists')
-    parser.add_argument('--resume', action='store_true', help='go on with an interrupted video')
+    parser.add_argument('--resume', action='store_true', help='go on with a video or a folder')
     parser.add_argument('--start', type=float, help='of the video, seconds')
     parser.add_argument('--end', type=float, help='of the video, seconds')
-    parser.add_argument('--codec', default='h264', help='h264, hevc or av1')
+    parser.add_argument('--codec', help='h264 (the default), hevc or av1')
     parser.add_argument('--quality', type=int, help='constant rate factor; smaller is better')
     parser.add_argument('--preset', help='of the encoder')
-    parser.add_argument('--chroma', default='keep', help="keep, or 420 for old players' sake")
+    parser.add_argument('--chroma', help="keep (the default), or 420 for old players' sake")
     add_blend_options(parser)
     parser.add_argument('--label', nargs='?', const='', help='draw a visible label, or this text')
     parser.add_argument('--certificate', type=Path, help='PEM chain to sign with, with --key')
@@ -168,7 +172,8 @@ def _swap(options: argparse.Namespace) -> int:
         blend = Blend.of_options(options)
         if options.map:
             return jobs.map_job(swapper, options.map, blend=blend)
-        job, source = jobs.swap_job(swapper, options.source, face=options.face, blend=blend)
+        face = options.face or 'largest'
+        job, source = jobs.swap_job(swapper, options.source, face=face, blend=blend)
         _print_lines(source.lines())
         return job
 
@@ -184,34 +189,67 @@ def _anonymise(options: argparse.Namespace) -> int:
 
 
 def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int:
-    from apgan_jax.inference import swap
-    from apgan_jax.inference.contact_sheet import write_contact_sheet
+    from apgan_jax.inference import idle_options, targets
+    from apgan_jax.inference.folders import swap_target
 
-    swap.check_files(options.target, options.output, overwrite=options.overwrite)
-    if options.contact_sheet:
-        swap.check_sheet(options.target)
-        swap.check_output(options.contact_sheet, overwrite=options.overwrite)
+    _check_places(options)
+    idle_options.check_idle_options(vars(options), targets.kind_of(options.target))
     how = _output(options)
-    total = swap.count_frames(options.target, how)
+    total = targets.count_frames(options.target, how.start, how.end)
     swapper = _swapper(options)
+    idle_options.check_mask(vars(options), has_mask=swapper.bundle.generator.mask)
     job = make_job(swapper)
     with tqdm(total=total, unit='frame', file=sys.stderr, disable=None) as bar:
-        report = swap.swap_file(
-            options.target, options.output, job=job, how=how, on_frame=bar.update
-        )
+        report = swap_target(options.target, options.output, job=job, how=how, on_frame=bar.update)
     print('\n'.join([f'{options.output}: {report.lines()[0]}', *report.lines()[1:]]))
     if options.contact_sheet:
-        write_contact_sheet(
-            Path(options.target),
-            options.output,
-            options.contact_sheet,
-            model_name=swapper.bundle.name,
-            bundle_sha256=swapper.bundle.sha256,
-            start=how.start,
-            end=how.end,
-            credentials=how.credentials,
-        )
+        _write_sheet(options.contact_sheet, report.pairs, swapper.bundle, how)
+    if report.failed:
+        print(f'apgan {options.command}: {len(report.failed)} files failed', file=sys.stderr)
+        return 1
     return _DOUBTFUL if report.counts.doubtful else 0
+
+
+def _check_places(options: argparse.Namespace) -> None:
+    """Refuses what is not there, and names that cannot be written to."""
+    from apgan_jax.inference import targets
+
+    written = {'output': options.output}
+    if options.contact_sheet:
+        written['contact-sheet'] = options.contact_sheet
+    names = ('target', 'source', 'map', 'bundle', 'certificate', 'key')
+    given = {name: value for name in names if (value := getattr(options, name, None))}
+    read = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+    targets.check_files(
+        options.target,
+        options.output,
+        codec=options.codec or 'h264',
+        overwrite=options.overwrite,
+        resume=options.resume,
+    )
+    targets.check_apart(written, read)
+    if options.contact_sheet:
+        targets.check_sheet(
+            options.contact_sheet, options.target, options.output, overwrite=options.overwrite
+        )
+
+
+def _write_sheet(sheet: Path, pairs: Sequence[tuple[Path, Path]], bundle, how) -> None:
+    from apgan_jax.inference.contact_sheet import write_contact_sheet
+
+    if not pairs:  # Of a folder whose files failed.
+        return
+    before, after = zip(*pairs, strict=True)
+    write_contact_sheet(
+        before,
+        after,
+        sheet,
+        model_name=bundle.name,
+        bundle_sha256=bundle.sha256,
+        start=how.start,
+        end=how.end,
+        credentials=how.credentials,
+    )
 
 
 def _output(options: argparse.Namespace):
@@ -220,7 +258,9 @@ def _output(options: argparse.Namespace):
     from apgan_jax.video.encoding import Encoding
 
     return Output(
-        encoding=Encoding(options.codec, options.quality, options.preset, options.chroma),
+        encoding=Encoding(
+            *(options.codec or 'h264', options.quality, options.preset, options.chroma or 'keep')
+        ),
         start=options.start,
         end=options.end,
         label=DEFAULT_TEXT if options.label == '' else options.label,
@@ -252,7 +292,12 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 def _verify(options: argparse.Namespace) -> int:
     from apgan_jax.provenance import manifest
+    from apgan_jax.provenance.verified_folder import verify_folder
 
+    if options.file.is_dir():
+        folder = verify_folder(options.file, trust=options.trust)
+        _print_lines(folder.lines())
+        return 0 if folder.is_intact else 1
     report = manifest.verify(options.file, trust=options.trust)
     print('\n'.join(report.lines()))
     is_intact = report.state in ('trusted', 'valid', 'expired')

@@ -208,6 +208,57 @@ def test_the_target_is_not_overwritten(photos, tiny_bundle_file, capsys):
     np.testing.assert_array_equal(read_image(photos / 'target.png'), portrait())
 
 
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--start', '0'], '--start: has no effect on a photo'),
+        (['--end', '3'], '--end: has no effect on a photo'),
+        # The default, too, when somebody asks for it.
+        (['--codec', 'h264'], '--codec: has no effect on a photo'),
+        (['--quality', '20'], '--quality: has no effect on a photo'),
+        (['--preset', 'fast'], '--preset: has no effect on a photo'),
+        (['--chroma', 'keep'], '--chroma: has no effect on a photo'),
+        (['--unsteady'], '--unsteady: has no effect on a photo'),
+        (['--resume'], '--resume: has no effect on a photo'),
+        (['--whole-crop', '--whole-face'], '--whole-face: has no effect with --whole-crop'),
+    ],
+)
+def test_options_that_do_nothing_are_refused(photos, capsys, options, message):
+    before = {path.name: path.read_bytes() for path in photos.iterdir()}
+    # Before the model is asked for.
+    arguments = [*swap_arguments(photos, photos / 'none.safetensors'), *options]
+    assert_refused(capsys, arguments, 'swap', message)
+    assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
+
+
+def test_a_map_leaves_no_choice_of_faces(photos, capsys):
+    (photos / 'who.toml').touch()
+    places = ['--target', photos / 'target.png', '--output', photos / 'out.png']
+    arguments = ['swap', '--map', photos / 'who.toml', *places, '--face', 'largest']
+    assert_refused(capsys, arguments, 'swap', '--face: has no effect with --map')
+
+
+@pytest.mark.parametrize('option', ['--output', '--contact-sheet'])
+@pytest.mark.parametrize('what', ['target', 'source', 'bundle'])
+def test_what_is_read_is_not_overwritten(photos, tiny_bundle_file, capsys, option, what):
+    """Not by way of a link, either."""
+    path = {'target': 'target.png', 'source': 'source.jpg', 'bundle': 'model.png'}[what]
+    (photos / 'model.png').write_bytes(tiny_bundle_file.read_bytes())
+    (photos / 'link.png').symlink_to(photos / path)
+    before = {each.name: each.read_bytes() for each in photos.iterdir()}
+    arguments = [*swap_arguments(photos, photos / 'model.png'), '--overwrite']
+    for name in (photos / path, photos / 'link.png'):
+        assert_refused(capsys, [*arguments, option, name], 'swap', option, f'is the {what} itself')
+    assert {each.name: each.read_bytes() for each in photos.iterdir()} == before
+
+
+def test_a_sheet_is_not_the_output(photos, tiny_bundle_file, capsys):
+    arguments = swap_arguments(photos, tiny_bundle_file)
+    sheet = photos / '..' / photos.name / 'out.png'
+    assert_refused(capsys, [*arguments, '--contact-sheet', sheet], 'swap', '--contact-sheet')
+    assert not (photos / 'out.png').exists()
+
+
 def test_an_identity_file_stands_alone(photos, tiny_bundle_file, capsys):
     sources = [photos / 'source.jpg', photos / 'ann.safetensors']
     places = ['--target', photos / 'target.png', '--output', photos / 'out.png']

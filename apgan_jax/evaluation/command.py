@@ -188,10 +188,10 @@ def _run_photos(options: argparse.Namespace, make_swapper: MakeSwapper) -> None:
     from apgan_jax.evaluation.photo_pairs import evaluate_photos, read_faces, summary_lines
     from apgan_jax.evaluation.photo_sets import find_pairs
     from apgan_jax.evaluation.suite import build_suite
-    from apgan_jax.inference.swap import check_output
+    from apgan_jax.inference.targets import check_output
 
     if options.contact_sheet:
-        check_output(options.contact_sheet, overwrite=True)
+        check_output(options.contact_sheet, overwrite=True, option='--contact-sheet')
     wanted = find_pairs(options.protocol, options.root, options.pairs)
     report, rows = evaluate_photos(
         partial(read_faces, wanted),
@@ -209,10 +209,10 @@ def _run_pictures(options: argparse.Namespace, make_swapper: MakeSwapper) -> Non
     from apgan_jax.evaluation.picture_pairs import find_picture_pairs
     from apgan_jax.evaluation.picture_report import report_pictures
     from apgan_jax.evaluation.suite import build_suite
-    from apgan_jax.inference.swap import check_output
+    from apgan_jax.inference.targets import check_output
 
     if options.contact_sheet:
-        check_output(options.contact_sheet, overwrite=True)
+        check_output(options.contact_sheet, overwrite=True, option='--contact-sheet')
     pairs, dropped = find_picture_pairs(options.root)
     report, rows = report_pictures(
         pairs,

@@ -16,8 +16,9 @@ from apgan_jax.evaluation.pictures import Clip
 from apgan_jax.files.image_files import images_in, is_image
 from apgan_jax.inference.jobs import swap_job
 from apgan_jax.inference.sources import read_source_pictures, usable
-from apgan_jax.inference.swap import Output, count_frames, swap_file
+from apgan_jax.inference.swap import Output, swap_file
 from apgan_jax.inference.swapper import Swapper
+from apgan_jax.inference.targets import count_frames
 from apgan_jax.video.reader import probe
 
 
@@ -139,7 +140,7 @@ def make_swaps(
 def _swap(swapper: Swapper, wanted: Wanted, k: int, output: Path, how: Output) -> None:
     job, _ = swap_job(swapper, wanted.source.given(k), video_frames=k)
     with tqdm(
-        total=count_frames(wanted.target, how),
+        total=count_frames(wanted.target, how.start, how.end),
         desc=f'swap {wanted.name}',
         unit='frame',
         disable=None,

@@ -13,14 +13,17 @@ class Doubtful(NamedTuple):
     Attributes:
       time: of the frame, seconds.
       box: (left, top, right, bottom), pixels.
+      file: of a folder, whose frame it is; '' where there is one file only.
     """
 
     time: float
     box: tuple[float, float, float, float]
+    file: str = ''
 
     def __str__(self) -> str:
         left, top, right, bottom = (round(edge) for edge in self.box)
-        return f'at {self.time:.2f} s from {left}, {top} to {right}, {bottom}'
+        place = f'at {self.time:.2f} s from {left}, {top} to {right}, {bottom}'
+        return f'{self.file} {place}' if self.file else place
 
 
 @dataclasses.dataclass
@@ -100,10 +103,14 @@ class FaceCounts:
         self.doubtful += other.doubtful
 
     def forget_people(self) -> None:
-        """Counts everybody among the others: numbers mean nothing from one photo to the next."""
+        """Counts everybody among the others: numbers mean nothing from one file to the next."""
         for counts in self.people.values():
             self.others.add(counts)
         self.people.clear()
+
+    def name_file(self, file: str) -> None:
+        """Says of the doubtful faces in which file of a folder they are."""
+        self.doubtful = [each._replace(file=file) for each in self.doubtful]
 
     def tree(self) -> dict[str, Any]:
         """As JSON values, which do not change later."""

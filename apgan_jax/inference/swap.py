@@ -1,10 +1,8 @@
-"""Swapping files: photos, folders, videos and cameras in; marked photos and videos out."""
+"""Swapping files: photos, videos and cameras in; marked photos and videos out."""
 
 import contextlib
 import dataclasses
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,13 @@ from apgan_jax.errors import UserError
 from apgan_jax.face import blending
 from apgan_jax.face.finding import FaceFinder, FoundFaces
 from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
-from apgan_jax.files.image_files import images_in
-from apgan_jax.files.photo_writing import PHOTO_OUTPUT_SUFFIXES, write_photo
-from apgan_jax.files.photos import WholePhoto, is_photo, read_photo
+from apgan_jax.files.photo_writing import write_photo
+from apgan_jax.files.photos import is_photo, read_photo
 from apgan_jax.inference.face_counts import FaceCounts
 from apgan_jax.inference.frame_swapper import FrameSwapper, Swapped
 from apgan_jax.inference.label import render_label
 from apgan_jax.inference.last_look import LastLook
+from apgan_jax.inference.passing_on import PassingOn
 from apgan_jax.inference.photo_painting import paint_photo
 from apgan_jax.inference.session import Session, SessionState
 from apgan_jax.inference.swapper import Swapper
@@ -29,9 +27,8 @@ from apgan_jax.provenance.credentials import Credentials
 from apgan_jax.video.encoding import Encoding
 from apgan_jax.video.reader import VideoReader, is_camera
 from apgan_jax.video.segments import remove_segments
-from apgan_jax.video.writer import VIDEO_SUFFIXES, VideoStats, VideoWriter
+from apgan_jax.video.writer import VideoStats, VideoWriter
 
-IMAGE_OUTPUT_SUFFIXES = PHOTO_OUTPUT_SUFFIXES
 _DEFAULT_ENCODING = Encoding()
 
 
@@ -47,7 +44,7 @@ class Output:
       credentials: that sign; None: the user's own.
       resume: whether to go on after an interrupted run.
       strict: whether nothing is written if anybody may be recognisable.
-      allow_none: whether a target in which no face is changed is written all the same.
+      allow_none: whether a target in which no face is changed is passed on, without a mark.
     """
 
     encoding: Encoding = _DEFAULT_ENCODING
@@ -89,16 +86,24 @@ class SwapReport:
       counts: of its faces.
       video: what became of the streams; None for photos.
       not_kept: what photos had beside their faces and their copies have not.
+      pairs: files and what became of them, in order; of a camera none.
+      failed: why files of a folder could not be done, by their names.
     """
 
     counts: FaceCounts
     video: VideoStats | None = None
     not_kept: tuple[str, ...] = ()
+    pairs: list[tuple[Path, Path]] = dataclasses.field(default_factory=list)
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
+        return self.counts.lines() + self.file_lines()
+
+    def file_lines(self) -> list[str]:
+        """The part of the report that is not on faces."""
         lost = [f'not kept: {", ".join(self.not_kept)}'] if self.not_kept else []
-        return self.counts.lines() + lost + (_video_lines(self.video) if self.video else [])
+        return lost + (_video_lines(self.video) if self.video else [])
 
 
 def _video_lines(stats: VideoStats) -> list[str]:
@@ -129,93 +134,16 @@ def _video_lines(stats: VideoStats) -> list[str]:
     return lines
 
 
-def check_files(target: Path | str, output: Path, *, overwrite: bool = False) -> None:
-    """Refuses what cannot end well, before any work is done.
+class NothingChangedError(UserError):
+    """No face of a target was changed, so nothing was written.
 
-    Raises:
-      UserError: target missing, output existing or of a kind that cannot carry the mark or does
-        not fit the target.
+    Attributes:
+      counts: of its faces.
     """
-    if not is_camera(target) and not Path(target).exists():
-        raise UserError(f'--target {target}: no such file; give a photo, a video or a folder')
-    if not output.parent.is_dir():
-        raise UserError(f'--output {output}: {output.parent} is no folder; make it first')
-    if is_folder(target):
-        _check_folder(Path(target), output)
-        return
-    check_output(output, _fitting(target), overwrite=overwrite)
-    if output.exists() and not is_camera(target) and output.samefile(target):
-        raise UserError(f'--output {output}: is the target itself; choose another name')
 
-
-def check_output(
-    output: Path, suffixes: Iterable[str] = IMAGE_OUTPUT_SUFFIXES, *, overwrite: bool = False
-) -> None:
-    """Refuses an output's name.
-
-    Raises:
-      UserError: it exists, has none of the suffixes, or its folder does not exist.
-    """
-    if output.exists() and not overwrite:
-        raise UserError(f'--output {output}: exists already; choose another name or --overwrite')
-    if output.suffix.lower() not in suffixes:
-        raise UserError(
-            f'--output {output}: for this target the name must end in {", ".join(suffixes)}'
-        )
-    if not output.parent.is_dir():
-        raise UserError(f'--output {output}: {output.parent} is no folder; make it first')
-
-
-def check_sheet(target: Path | str) -> None:
-    """Refuses a contact sheet of what cannot be looked at twice.
-
-    Raises:
-      UserError: the target is a camera.
-    """
-    if is_camera(target):
-        raise UserError(
-            f'--contact-sheet with --target {target}: a camera cannot be looked at twice; leave it '
-            'out'
-        )
-
-
-def count_frames(target: Path | str, how: Output) -> int | None:
-    """Frames of a target, about, for a progress bar; None where nobody knows.
-
-    Raises:
-      UserError: the target cannot be read.
-    """
-    if is_folder(target):
-        return len(images_in(Path(target)))
-    if is_camera(target):
-        return None
-    if _is_photo(target):
-        return 1
-    with VideoReader(target, start=how.start, end=how.end) as reader:
-        seconds = reader.info.duration_seconds
-        whole = how.start is None and how.end is None
-        frames = reader.info.frames if whole else None
-        return frames or (round(seconds * float(reader.rate)) if seconds else None)
-
-
-def _fitting(target: Path | str) -> tuple[str, ...]:
-    return IMAGE_OUTPUT_SUFFIXES if _is_photo(target) else VIDEO_SUFFIXES
-
-
-def _check_folder(target: Path, output: Path) -> None:
-    if not images_in(target):
-        raise UserError(f'--target {target}: holds no image; give a folder of photos or frames')
-    if output.exists():
-        raise UserError(f'--output {output}: exists already; choose a name for a new folder')
-
-
-def is_folder(target: Path | str) -> bool:
-    """Whether a target is a folder of images."""
-    return not is_camera(target) and Path(target).is_dir()
-
-
-def _is_photo(target: Path | str) -> bool:
-    return not is_camera(target) and is_photo(Path(target))
+    def __init__(self, message: str, counts: FaceCounts) -> None:
+        super().__init__(message)
+        self.counts = counts
 
 
 def swap_file(
@@ -228,26 +156,87 @@ def swap_file(
 ) -> SwapReport:
     """Swaps the faces of a target and marks the output.
 
-    Nothing appears under the output's name before it is complete and signed.
+    Nothing appears under the output's name before it is complete and signed. A file in which no
+    face is changed gets no mark, if it may be written at all.
 
     Args:
-      target: photo, video, folder of images or camera (`camera:0`).
-      output: see `check_files`; one that exists is replaced.
+      target: photo, video or camera (`camera:0`).
+      output: see `targets.check_files`; one that exists is replaced.
       job: who becomes whom.
       how: what is written.
       on_frame: called after each frame.
 
     Raises:
-      UserError: the target cannot be read, shows no face at all (photos), or the output cannot be
-        written or signed.
+      NothingChangedError: no face was swapped or blurred.
+      UserError: the target cannot be read, or the output cannot be written or signed.
     """
-    if is_folder(target):
-        return _swap_folder(Path(target), output, job, how, on_frame)
-    if _is_photo(target):
-        report = _swap_photo(Path(target), output, job, how)
-        if on_frame:
-            on_frame()
-        return report
+    if is_camera(target):
+        return swap_video(target, output, job=job, how=how, on_frame=on_frame)
+    target, careful = Path(target), dataclasses.replace(how, allow_none=False)
+    try:
+        if is_photo(target):
+            with FaceFinder() as finder:
+                report = swap_photo(target, output, finder, job=job, how=careful)
+            if on_frame:
+                on_frame()
+        else:
+            report = swap_video(target, output, job=job, how=careful, on_frame=on_frame)
+    except NothingChangedError as nothing:
+        if not how.allow_none:
+            raise
+        passed_on = passing_on(job, how).put(target, output)
+        report = SwapReport(nothing.counts, passed_on.video, passed_on.not_kept)
+    report.pairs.append((target, output))
+    return report
+
+
+def passing_on(job: Job, how: Output) -> PassingOn:
+    """What becomes of files in which no face is changed."""
+    return PassingOn(job.kind == 'anonymised', how.encoding, how.start, how.end)
+
+
+def swap_photo(
+    target: Path, output: Path, finder: FaceFinder, *, job: Job, how: Output
+) -> SwapReport:
+    """Swaps the faces of a photo; see `swap_file`.
+
+    Args:
+      target: the photo.
+      output: see `swap_file`.
+      finder: of faces, which may have been used for other photos.
+      job: see `swap_file`.
+      how: see `swap_file`.
+
+    Raises:
+      NothingChangedError: no face was swapped or blurred.
+      UserError: see `swap_file`.
+    """
+    with _marked(target, output, job, how) as (unsigned, edit):
+        photo = read_photo(target)
+        done = _swapped(photo.rgb, finder.find(photo.rgb), job.begin(), job.look and job.look())
+        _check_counts(done.counts, target, how)
+        # Nothing but the picture, where nobody is to be known by it.
+        photo = photo.bare() if job.kind == 'anonymised' else photo
+        patches = [*done.patches, *_label(how.label, photo.rgb.shape)]
+        not_kept = write_photo(unsigned, paint_photo(photo, patches))
+        edit.faces_swapped, edit.faces_blurred = done.counts.swapped, done.counts.blurred
+    return SwapReport(done.counts, not_kept=photo.not_kept + not_kept)
+
+
+def swap_video(
+    target: Path | str,
+    output: Path,
+    *,
+    job: Job,
+    how: Output,
+    on_frame: Callable[[], Any] | None = None,
+) -> SwapReport:
+    """Swaps the faces of a video or of what a camera shows; see `swap_file`.
+
+    Raises:
+      NothingChangedError: no face was swapped or blurred.
+      UserError: see `swap_file`.
+    """
     try:
         with _marked(target, output, job, how) as (unsigned, edit):
             report = _swap_video(target, output, unsigned, job, how, on_frame)
@@ -256,12 +245,12 @@ def swap_file(
         if is_camera(target):
             raise
         raise UserError(f'{error}; the same command with --resume goes on from there') from error
-    remove_segments(_parts_of(output))
+    remove_segments(parts_of(output))
     return report
 
 
-def _parts_of(output: Path) -> Path:
-    """The folder of what is done of a video, until its output is signed."""
+def parts_of(output: Path) -> Path:
+    """Where what is done of a video or folder is kept, until its output is whole."""
     return output.with_name(f'.{output.name}.parts')
 
 
@@ -287,39 +276,6 @@ def _marked(
 class _Photo:
     rgb: np.ndarray
     time: float = 0.0
-
-
-def _swap_photo(target: Path, output: Path, job: Job, how: Output) -> SwapReport:
-    with _marked(target, output, job, how) as marked:
-        photo = read_photo(target)
-        with FaceFinder() as finder:
-            found = finder.find(photo.rgb)
-        counts, not_kept = _swap_faces(photo, found, marked, job, how)
-        _check_counts(counts, target, how)
-        return SwapReport(counts, not_kept=not_kept)
-
-
-def _changes_something(found: FoundFaces, job: Job) -> bool:
-    """Whether a photo will show less of its people: unread faces can be hidden, not swapped."""
-    return bool(found.faces) or (job.kind == 'anonymised' and len(found.unread) > 0)
-
-
-def _swap_faces(
-    photo: WholePhoto,
-    found: FoundFaces,
-    marked: tuple[Path, manifest.Edit],
-    job: Job,
-    how: Output,
-) -> tuple[FaceCounts, tuple[str, ...]]:
-    """Writes a photo with its faces swapped; says also what of it could not be kept."""
-    unsigned, edit = marked
-    done = _swapped(photo.rgb, found, job.begin(), job.look and job.look())
-    # Nothing but the picture, where nobody is to be known by it.
-    photo = photo.bare() if job.kind == 'anonymised' else photo
-    patches = [*done.patches, *_label(how.label, photo.rgb.shape)]
-    not_kept = write_photo(unsigned, paint_photo(photo, patches))
-    edit.faces_swapped, edit.faces_blurred = done.counts.swapped, done.counts.blurred
-    return done.counts, photo.not_kept + not_kept
 
 
 def swap_picture(
@@ -359,57 +315,6 @@ def _swapped(
     return done
 
 
-def _swap_folder(
-    folder: Path, output: Path, job: Job, how: Output, on_frame: Callable[[], Any] | None
-) -> SwapReport:
-    """Each image by itself; those without a face are copied as they are."""
-    counts = FaceCounts()
-    not_kept: list[str] = []
-    paths = images_in(folder)
-    names = _output_names(paths)
-    output.mkdir()
-    with FaceFinder() as finder:
-        for path in paths:
-            photo = read_photo(path)
-            found = finder.find(photo.rgb)
-            if _changes_something(found, job):
-                with _marked(path, output / names[path], job, how) as marked:
-                    done, lost = _swap_faces(photo, found, marked, job, how)
-                counts.add(done)
-                not_kept += lost
-            else:
-                _pass_on(path, photo, output, names[path], job)
-                counts.add(FaceCounts(frames=1, without_face=1))
-            if on_frame:
-                on_frame()
-    counts.forget_people()
-    return SwapReport(counts, not_kept=tuple(dict.fromkeys(not_kept)))
-
-
-def _pass_on(path: Path, photo: WholePhoto, folder: Path, name: str, job: Job) -> None:
-    """A photo without a face: as it is or, where people are anonymised, its picture alone."""
-    if job.kind == 'anonymised':
-        write_photo(folder / name, photo.bare())
-    else:
-        shutil.copyfile(path, folder / path.name)
-
-
-def _output_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """A photo's own name if its format can carry the mark; else a PNG's that no other one has."""
-    names = {path: path.name for path in paths if path.suffix.lower() in IMAGE_OUTPUT_SUFFIXES}
-    # Some file systems do not tell A from a.
-    taken = {name.casefold() for name in names.values()}
-    stems = Counter(path.stem.casefold() for path in paths)
-    for path in paths:
-        if path not in names:
-            name = f'{path.stem if stems[path.stem.casefold()] == 1 else path.name}.png'
-            while name.casefold() in taken:
-                name += '.png'
-            names[path] = name
-            taken.add(name.casefold())
-    return names
-
-
 def _swap_video(
     target: Path | str,
     output: Path,
@@ -428,7 +333,7 @@ def _swap_video(
             unsigned,
             reader,
             encoding=how.encoding,
-            parts=_parts_of(output),
+            parts=parts_of(output),
             resume=how.resume,
             job=fingerprint,
             bare=job.kind == 'anonymised',
@@ -456,7 +361,7 @@ def _swap_video(
         _check_counts(counts, target, how)
     except UserError:
         # There is nothing to go on with.
-        remove_segments(_parts_of(output))
+        remove_segments(parts_of(output))
         raise
     return SwapReport(counts, stats)
 
@@ -465,7 +370,8 @@ def _check_counts(counts: FaceCounts, target: Path | str, how: Output) -> None:
     """Refuses what must not be written under the output's name.
 
     Raises:
-      UserError: nobody was swapped or blurred, or not everybody safely.
+      NothingChangedError: nobody was swapped or blurred.
+      UserError: not everybody was, safely.
     """
     if how.strict and counts.doubtful:
         places = '; '.join(map(str, counts.doubtful))
@@ -475,14 +381,12 @@ def _check_counts(counts: FaceCounts, target: Path | str, how: Output) -> None:
         )
     if how.allow_none or counts.swapped or counts.blurred:
         return
-    if not counts.people:
-        raise UserError(
-            f'--target {target}: no face found that can be swapped, nothing was written; give one '
-            'with a clear face, or --allow-none'
-        )
-    raise UserError(
-        f'--target {target}: {counts.left} faces seen, none of them chosen, nothing was written; '
-        'choose another --face, or --allow-none'
+    if counts.people:
+        problem, remedy = f'{counts.left} faces seen, none of them chosen', 'choose another --face'
+    else:
+        problem, remedy = 'no face found that can be swapped', 'give one with a clear face'
+    raise NothingChangedError(
+        f'--target {target}: {problem}, nothing was written; {remedy}, or --allow-none', counts
     )
 
 

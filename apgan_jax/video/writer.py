@@ -38,6 +38,8 @@ from apgan_jax.video.streams import (
 from apgan_jax.video.trial import choose_tracks
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v')
+# QuickTime knows no AV1.
+_NOT_WRITTEN = {('av1', '.mov')}
 _DEFAULT_ENCODING = Encoding()
 
 
@@ -116,7 +118,7 @@ class VideoWriter:
     ) -> None:
         self._output, self._reader, self._encoding = Path(output), reader, encoding
         self._bare = bare
-        _check_output(self._output, reader, resume=resume)
+        _check_output(self._output, reader, encoding, resume=resume)
         self._picture = picture_format(reader, encoding)
         # .m4v by name would make a raw MPEG-4 stream.
         self._muxer = 'mov' if self._output.suffix.lower() == '.mov' else 'mp4'
@@ -235,11 +237,17 @@ class VideoWriter:
         )
 
 
-def _check_output(output: Path, reader: VideoReader, *, resume: bool) -> None:
-    if output.suffix.lower() not in VIDEO_SUFFIXES:
+def video_suffixes(codec: str) -> tuple[str, ...]:
+    """Those of files that can carry a codec's video; see `Encoding.codec`."""
+    return tuple(each for each in VIDEO_SUFFIXES if (codec, each) not in _NOT_WRITTEN)
+
+
+def _check_output(output: Path, reader: VideoReader, encoding: Encoding, *, resume: bool) -> None:
+    suffixes = video_suffixes(encoding.codec)
+    if output.suffix.lower() not in suffixes:
         raise UserError(
-            f"{output}: video is not written as '{output.suffix}'; "
-            f'choose a name that ends in {", ".join(VIDEO_SUFFIXES)}'
+            f"{output}: {encoding.codec} is not written as '{output.suffix}'; "
+            f'choose a name that ends in {", ".join(suffixes)}'
         )
     if not output.parent.is_dir():
         raise UserError(f'{output}: cannot be written, {output.parent} is no folder; make it first')

@@ -36,6 +36,12 @@ def test_forgotten_people_are_still_counted():
     assert changed.others.frames == 6
 
 
+def test_doubtful_faces_of_a_folder_are_those_of_a_file():
+    changed = counts()
+    changed.name_file('sub/a.mp4')
+    assert changed.lines()[-1] == '  sub/a.mp4 at 1.50 s from 10, 20 to 30, 41'
+
+
 def test_a_tree_is_json_and_no_view():
     original = counts()
     tree = original.tree()

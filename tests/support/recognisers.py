@@ -18,6 +18,13 @@ class MeanColour(Recogniser):
         return (colours / np.linalg.norm(colours, axis=1, keepdims=True)).astype(np.float32)
 
 
+class EverybodyIsKnown:
+    """In place of SFace: whatever is a face is the same person's."""
+
+    def embed(self, crops, arcface_window):
+        return np.ones((len(crops), 1))
+
+
 def face(*colour: int) -> SeenFace:
     """Of one colour."""
     return SeenFace(np.full((4, 4, 3), colour, np.uint8), np.zeros((478, 2), np.float32))
