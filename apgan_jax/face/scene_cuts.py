@@ -18,3 +18,26 @@ def scene_thumbnail(rgb: np.ndarray) -> np.ndarray:
 def opens_scene(before: np.ndarray, now: np.ndarray) -> bool:
     """Whether a frame opens a new scene, by its thumbnail and the one before, empty if none was."""
     return not before.size or float(cv2.absdiff(before, now).mean()) > _SCENE_CUT
+
+
+def is_another(
+    before: np.ndarray,
+    now: np.ndarray,
+    box: tuple[float, float, float, float],
+    shape: tuple[int, ...],
+) -> bool:
+    """Whether a part of a picture is another one than in the frame before.
+
+    Args:
+      before: the thumbnail of the frame before.
+      now: of this one.
+      box: (left, top, right, bottom) of the part, pixels of the frame.
+      shape: of the frame, height and width first.
+    """
+    columns, rows = _SIZE[0] / shape[1], _SIZE[1] / shape[0]
+    left, top = max(0, int(box[0] * columns)), max(0, int(box[1] * rows))
+    # A pixel more: the part may be smaller than one.
+    part = np.s_[top : int(box[3] * rows) + 1, left : int(box[2] * columns) + 1]
+    if not before[part].size:
+        return False
+    return float(cv2.absdiff(before[part], now[part]).mean()) > _SCENE_CUT

@@ -33,6 +33,9 @@ _RECOGNISABLE = 0.30
 # by what part that grows with each of them: nobody knows where it went.
 _REACH = 12
 _GROWTH = 0.04
+# Where the place itself has become another picture at once, there was a cut in a part of the
+# picture: hidden in so many frames only, in case it was a flash.
+_AT_A_CUT = 2
 # A face moves from frame to frame by less than this many of its sizes, and grows by less.
 _LEAP, _LEAP_IN_SIZE = 2.0, math.log(2.0)
 # Where a blurred face is recognisable still, so much more is blurred, at most so often.
@@ -58,6 +61,7 @@ class _Held(Generic[F, T]):
     Attributes:
       done: the frame.
       companion: what came with it.
+      thumbnail: of the frame as it came, see `scene_cuts`.
       opens_scene: whether nothing before it counts.
       known: where faces are.
       hidden: what is to be blurred.
@@ -66,6 +70,7 @@ class _Held(Generic[F, T]):
 
     done: Swapped[F]
     companion: T
+    thumbnail: np.ndarray
     opens_scene: bool
     known: list[Location]
     hidden: list[Location]
@@ -123,9 +128,9 @@ class LastLook:
         tracked = list(done.locations.values())
         seen, recognisable = self._look(done, [*tracked, *(each.location for each in followed)])
         known = [*tracked, *(each for each in seen if not _is_among(each, tracked))]
-        now = _Held(done, companion, opens_scene, known, recognisable, {})
+        now = _Held(done, companion, self._thumbnail, opens_scene, known, recognisable, {})
         self._held.append(now)
-        self._bridge(followed, now)
+        self._bridge(followed, now, before)
         now.state = {
             'thumbnail': self._thumbnail,
             'followed': [
@@ -162,18 +167,29 @@ class LastLook:
         one, other = self._sface.embed(np.stack([before, after]), _CROP.arcface_window)
         return float(one @ other) >= _RECOGNISABLE
 
-    def _bridge(self, followed: Sequence[_Followed], now: _Held[F, T]) -> None:
-        """Hides who is missing in this frame, and who appears in it in the frames before."""
+    def _bridge(self, followed: Sequence[_Followed], now: _Held[F, T], before: np.ndarray) -> None:
+        """Hides who is missing in this frame, and who appears in it in the frames before.
+
+        `before` is the thumbnail of the last one.
+        """
+        shape = now.done.frame.rgb.shape
         pairs = _pairs([each.location for each in followed], now.known)
         found = {earlier: now.known[later] for earlier, later in pairs}
         missing = [each.later() for row, each in enumerate(followed) if row not in found]
+        missing = [
+            each._replace(age=max(each.age, self._reach + 1 - _AT_A_CUT))
+            if scene_cuts.is_another(before, now.thumbnail, each.location.box, shape)
+            else each
+            for each in missing
+        ]
         missing = [each for each in missing if each.age <= self._reach]
         now.hidden += [each.location for each in missing]
         for row, location in found.items():
             self._hide_between(followed[row], location)
         for column, location in enumerate(now.known):
             if column not in {later for _, later in pairs} and not now.opens_scene:
-                self._hide_before(location)
+                is_cut = scene_cuts.is_another(before, now.thumbnail, location.box, shape)
+                self._hide_before(location, _AT_A_CUT if is_cut else self._reach)
         self._followed = [*(_Followed(location, 0) for location in now.known), *missing]
 
     def _hide_between(self, lost: _Followed, found: Location) -> None:
@@ -185,9 +201,9 @@ class LastLook:
             larger = max(found.size, lost.location.size)
             self._held[-1 - step].hidden.append(Location(centre, larger, found.roll))
 
-    def _hide_before(self, location: Location) -> None:
-        """In the frames before it appeared, as far as they are still here."""
-        frames = list(self._held)[:-1]
+    def _hide_before(self, location: Location, count: int) -> None:
+        """In so many frames before it appeared, as far as they are still here."""
+        frames = list(self._held)[-1 - count : -1]
         for frame in reversed(frames):
             location = _grown(location, 1 + _GROWTH)
             if _is_among(location, frame.known):

@@ -83,15 +83,28 @@ def test_upside_down(sface):
     assert hides(done, PLACE)
 
 
+def vanishing(place, visible):
+    """A face that is there by this part: it comes and goes, and is not cut in."""
+    canvas = empty(110)
+    return np.uint8(canvas + (add_face(canvas.copy(), place, 180) - canvas.astype(float)) * visible)
+
+
 def test_nobody_is_seen_before_after_and_between(sface):
     """Seen from 16 to 19 and from 24 to 26; 12 frames about that are hidden, no more."""
-    pictures = [empty()] * 16 + [add_face(empty(), PLACE, 180)] * 4 + [empty()] * 4
-    pictures += [add_face(empty(), (700, 330), 180)] * 3 + [empty()] * 16
+    faint = [vanishing(PLACE, 0.04)]
+    pictures = faint * 16 + [vanishing(PLACE, 0.3)] * 4 + faint * 4
+    pictures += [vanishing((700, 330), 0.3)] * 3 + faint * 16
     dones = looked_at(LastLook(sface), unchanged(pictures))
     hidden = [hides(done, PLACE) or hides(done, (700, 330)) for done in dones]
     assert hidden == [4 <= number < 39 for number in range(len(pictures))]
     # Halfway in time and in space.
     assert all(hides(done, (670, 330)) for done in dones[20:24])
+
+
+def test_a_picture_in_the_picture_that_is_cut_in_is_followed_for_two_frames(sface):
+    pictures = [empty(200)] * 5 + [add_face(empty(200), PLACE, 180)] * 2 + [empty(200)] * 5
+    dones = looked_at(LastLook(sface), unchanged(pictures))
+    assert [hides(done, PLACE) for done in dones] == [3 <= number < 9 for number in range(12)]
 
 
 def test_not_over_a_cut(sface):
