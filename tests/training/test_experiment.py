@@ -48,8 +48,10 @@ def test_a_config_of_before_the_crop_had_a_name():
 
 
 def test_weights_and_the_landmark_reader_follow_the_loss():
-    model = experiment.build_model(lite128.get_config())
-    assert (model.weights.identity, model.weights.landmarks) == (40.0, 2.0)
+    config = lite128.get_config()
+    config.loss.identity_weight, config.loss.landmark_weight = 17.0, 3.0
+    model = experiment.build_model(config)
+    assert (model.weights.identity, model.weights.landmarks) == (17.0, 3.0)
     assert model.landmark_reader is not None
     assert experiment.build_model(tiny.get_config()).landmark_reader is None
 
