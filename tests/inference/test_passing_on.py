@@ -44,6 +44,18 @@ def test_another_format_is_written_anew(media, tmp_path, passing_on):
     assert sorted(tmp_path.iterdir()) == [clip, photo]
 
 
+def test_another_video_is_not_what_was_passed_on(media, tmp_path):
+    """One of other pictures, one that ends early, one that is cut off."""
+    still, short, broken = (tmp_path / f'{name}.mp4' for name in ('still', 'short', 'broken'))
+    write_clip(still, is_moving=False)
+    PART.put(media / 'clip.mkv', short)
+    AS_IT_IS.put(media / 'clip.mkv', broken)
+    assert AS_IT_IS.has_put(media / 'clip.mkv', broken)
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    for output in (still, short, broken):
+        assert not AS_IT_IS.has_put(media / 'clip.mkv', output)
+
+
 def test_of_a_part_no_more_is_passed_on(media, tmp_path):
     assert PART.copies(media / 'photo.bmp')
     assert not PART.copies(media / 'clip.mkv')
