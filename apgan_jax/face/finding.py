@@ -5,9 +5,9 @@ So YuNet says where faces are, in the whole picture and in tiles of it, and whoe
 missed is shown to it alone: upright, in a window that may reach beyond the picture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -28,6 +28,18 @@ DISTINCT = 0.4
 _AT_ONCE = 8
 # Degrees from which on a face is turned upright before it is read.
 _ROLLED = 30.0
+
+
+class Located(Protocol):
+    """What has a place in a picture."""
+
+    @property
+    def centre(self) -> complex:
+        """x + iy, pixels."""
+
+    @property
+    def size(self) -> float:
+        """The larger of width and height, pixels."""
 
 
 class FoundFaces(NamedTuple):
@@ -118,12 +130,12 @@ class FaceFinder(Closing):
         unread = []
         for place in self._detector.detect_everywhere(picture):
             centre, size = centre_of(place), float(place[2:].max())
-            if _is_known(centre, size, faces):
+            if is_among(centre, size, faces):
                 continue
             roll = self._detector.roll_about(picture, centre, size)
             read = self._reader.read(picture, centre, size, roll or 0.0)
             # Beside a face that nobody can read, its neighbour is read again.
-            if read is None or _is_known(read.centre, read.size, faces):
+            if read is None or is_among(read.centre, read.size, faces):
                 unread.append(place)
             else:
                 faces.append(read)
@@ -148,7 +160,8 @@ def is_same_face(centre: complex, size: float, other: complex, other_size: float
     return abs(centre - other) < DISTINCT * max(size, other_size)
 
 
-def _is_known(centre: complex, size: float, faces: Sequence[Face]) -> bool:
+def is_among(centre: complex, size: float, faces: Iterable[Located]) -> bool:
+    """Whether a place, see `is_same_face`, is that of one of some faces."""
     return any(is_same_face(centre, size, face.centre, face.size) for face in faces)
 
 

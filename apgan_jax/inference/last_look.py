@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from apgan_jax.face import alignment, blending, scene_cuts
 from apgan_jax.face.detection import Detection, Location, SmallFaceDetector
-from apgan_jax.face.finding import is_same_face
+from apgan_jax.face.finding import is_among
 from apgan_jax.face.tracking import TimedPicture
 from apgan_jax.inference.face_counts import Doubtful, PersonCounts
 from apgan_jax.inference.frame_swapper import Swapped
@@ -127,7 +127,10 @@ class LastLook:
         followed = [] if opens_scene else self._followed
         tracked = list(done.locations.values())
         seen, recognisable = self._look(done, [*tracked, *(each.location for each in followed)])
-        known = [*tracked, *(each for each in seen if not _is_among(each, tracked))]
+        known = [
+            *tracked,
+            *(each for each in seen if not is_among(each.centre, each.size, tracked)),
+        ]
         now = _Held(done, companion, self._thumbnail, opens_scene, known, recognisable, {})
         self._held.append(now)
         self._bridge(followed, now, before)
@@ -147,7 +150,7 @@ class LastLook:
         picture = blending.with_patches(original, done.patches)
         faces = self._detector.search(picture)
         for location in expected:
-            if not _is_among(location, [face.location for face in faces]):
+            if not is_among(location.centre, location.size, [face.location for face in faces]):
                 face = self._detector.look_at(picture, location)
                 faces += [] if face is None else [face]
         known = [face for face in faces if self._is_recognisable(original, picture, face)]
@@ -206,7 +209,7 @@ class LastLook:
         frames = list(self._held)[-1 - count : -1]
         for frame in reversed(frames):
             location = _grown(location, 1 + _GROWTH)
-            if _is_among(location, frame.known):
+            if is_among(location.centre, location.size, frame.known):
                 return
             frame.hidden.append(location)
             if frame.opens_scene:
@@ -234,7 +237,7 @@ class LastLook:
 def _count(place: Location, done: Swapped, *, is_new: bool) -> None:
     """Counts a place that is hidden, once: of a person who is known there, or of somebody."""
     for person, location in done.locations.items():
-        if _is_among(place, [location]):
+        if is_among(place.centre, place.size, [location]):
             done.counts.people[person] = PersonCounts(frames=1, blurred=1)
             return
     if is_new:
@@ -243,12 +246,6 @@ def _count(place: Location, done: Swapped, *, is_new: bool) -> None:
 
 def _grown(location: Location, factor: float) -> Location:
     return location._replace(size=location.size * factor)
-
-
-def _is_among(location: Location, others: Iterable[Location]) -> bool:
-    return any(
-        is_same_face(location.centre, location.size, other.centre, other.size) for other in others
-    )
 
 
 def _pairs(earlier: Sequence[Location], later: Sequence[Location]) -> list[tuple[int, int]]:

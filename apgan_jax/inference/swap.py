@@ -356,14 +356,13 @@ def _swap_video(
                 counts.add(done.counts)
                 if on_frame:
                     on_frame()
-        stats = writer.finish(keep_parts=True)
-    try:
-        _check_counts(counts, target, how)
-    except UserError:
-        # There is nothing to go on with.
-        remove_segments(parts_of(output))
-        raise
-    return SwapReport(counts, stats)
+        try:
+            _check_counts(counts, target, how)
+        except UserError:
+            # There is nothing to go on with.
+            remove_segments(parts_of(output))
+            raise
+        return SwapReport(counts, writer.finish(keep_parts=True))
 
 
 def _check_counts(counts: FaceCounts, target: Path | str, how: Output) -> None:
