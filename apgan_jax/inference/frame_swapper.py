@@ -95,7 +95,8 @@ class FrameSwapper:
       swapper: the model.
       casting: who becomes whom.
       means: of the people's identities, which the casting may ask too; None: new ones.
-      batch_size: faces that go through the generator together; one program is compiled for it.
+      batch_size: faces that go through the generator together where memory is no matter; one
+        program is compiled for it.
       blend: how generated faces go into their frames.
       check: of each generated face, for anonymising: what stays too like the person, and what
         cannot be aligned, is blurred. None: no check.
@@ -148,9 +149,19 @@ class FrameSwapper:
             steadier = self._steadiers[each['person'], each['number']] = FaceSteadier()
             steadier.restore(each['steadier'])
 
-    def run(self, tracked: Iterable[tuple[F, Sequence[TrackedFace]]]) -> Iterator[Swapped[F]]:
-        """Yields every frame, in order, with its patches; at most three batches of frames late."""
-        generated: Iterable[_Generated] = map(self._generate, self._batches(tracked))
+    def run(
+        self, tracked: Iterable[tuple[F, Sequence[TrackedFace]]], *, room: float = 1.0
+    ) -> Iterator[Swapped[F]]:
+        """Yields every frame, in order, with its patches; at most three batches of frames late.
+
+        Args:
+          tracked: frames and who is in them.
+          room: share of a whole batch that there is memory for: fewer faces go through the
+            generator together then, each a little more slowly.
+        """
+        size = round(room * self._batch_size) or 1
+        batches = self._batches(tracked, size)
+        generated: Iterable[_Generated] = (self._generate(works, size) for works in batches)
         # The check asks for means that preparing later frames changes: one after the other.
         if self._check is None:
             generated = prefetch(generated, ahead=1)
@@ -158,13 +169,13 @@ class FrameSwapper:
             yield from self._finish(batch)
 
     def _batches(
-        self, tracked: Iterable[tuple[F, Sequence[TrackedFace]]]
+        self, tracked: Iterable[tuple[F, Sequence[TrackedFace]]], size: int
     ) -> Iterator[Sequence[_Work]]:
         waiting: list[_Work] = []
         for frame, faces in tracked:
             waiting.append(self._prepare(frame, faces))
             num_faces = sum(len(work.faces) for work in waiting)
-            if num_faces >= self._batch_size or len(waiting) >= self._batch_size:
+            if num_faces >= size or len(waiting) >= size:
                 yield waiting
                 waiting = []
         if waiting:
@@ -240,9 +251,8 @@ class FrameSwapper:
         self._steadiers[key] = steadier
         return steadier(face.aligned.crop, swapped)
 
-    def _generate(self, works: Sequence[_Work]) -> _Generated:
-        faces = [face for work in works for face in work.faces]
-        size, results = self._batch_size, []
+    def _generate(self, works: Sequence[_Work], size: int) -> _Generated:
+        faces, results = [face for work in works for face in work.faces], []
         for start in range(0, len(faces), size):
             part = faces[start : start + size]
             # Filled up, so that one program serves every batch.

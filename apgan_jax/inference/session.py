@@ -107,13 +107,17 @@ class Session:
         Yields:
           What is to be done to a frame and, if it ends a segment, the state after it.
         """
-        decoded = prefetch(_converted(frames), ahead=round(4 * self._room) or 1)
-        tracked = prefetch(self._track(decoded), ahead=round(8 * self._room) or 1)
+        decoded = prefetch(_converted(frames), ahead=self._ahead(4))
+        tracked = prefetch(self._track(decoded), ahead=self._ahead(8))
         swapped = self._swap(tracked)
         if self._last_look is not None:
-            looked_at = prefetch(swapped, ahead=2)
+            looked_at = prefetch(swapped, ahead=self._ahead(2))
             swapped = self._last_look.run(_without_rgb(looked_at, lambda pair: pair[0].frame))
-        return prefetch(self._count(swapped), ahead=2)
+        return prefetch(self._count(swapped), ahead=self._ahead(2))
+
+    def _ahead(self, frames: int) -> int:
+        """How many frames may wait where so many of Full HD may."""
+        return int(frames * self._room) or 1
 
     def _track(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackedFace]]]:
         for frame, faces in self._tracker.track(frames):
@@ -128,7 +132,8 @@ class Session:
         for first in tracked:
             # To its end, so that no later frame shares a batch with this segment's last one.
             segment = _up_to_the_end(itertools.chain([first], tracked))
-            for done in self._frame_swapper.run(_without_rgb(segment, lambda pair: pair[0])):
+            without_rgb = _without_rgb(segment, lambda pair: pair[0])
+            for done in self._frame_swapper.run(without_rgb, room=self._room):
                 yield done, self._remembered() if done.frame.ends_segment else None
 
     def _remembered(self) -> _Remembered:

@@ -108,10 +108,17 @@ class SwapReport:
 
 def _video_lines(stats: VideoStats) -> list[str]:
     lines = []
-    if stats.decode_errors or stats.lost_seconds:
+    if stats.lost_seconds:
         lines.append(
-            f'the target is damaged: {stats.decode_errors} errors, {stats.lost_seconds:.2f} s '
-            'could not be read'
+            f'the target is damaged: {stats.lost_seconds:.2f} s could not be read '
+            f'(errors: {stats.decode_errors})'
+        )
+    elif stats.decode_errors:
+        lines.append(f'damaged places of the target that were concealed: {stats.decode_errors}')
+    if stats.unread_bytes:
+        lines.append(
+            f"the target's last {stats.unread_bytes:,} bytes could not be read; another recording "
+            'may be joined to it there'
         )
     if stats.clock_restarts:
         times = f'{stats.clock_restarts} times'

@@ -34,6 +34,8 @@ CAMERA_PREFIX = 'camera:'
 _FORMATS_WITH_ARBITRARY_START = {'mpeg', 'mpegts'}
 # Their index says where each time is; in others a seek may land behind it.
 _FORMATS_WITH_EXACT_SEEK = {'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm'}
+# FFmpeg ends at a second header, where two recordings were joined.
+_FORMATS_THAT_END_WITH_PACKETS = {'flv'}
 # A key frame is stored up to its reordering before its time: seek a little too far back.
 _SEEK_MARGIN_SECONDS = 1
 # As many as photos may have: a header can ask for more memory than there is.
@@ -172,6 +174,7 @@ class VideoReader:
       clock: which mends the target's own where that begins anew.
       decode_errors: damaged packets and frames so far.
       decoded_until: seconds on the target's clock up to which there were frames so far.
+      stored_until: likewise, up to which there were packets of the picture.
 
     Raises:
       UserError: the target is missing, not a video, empty, no frame of it can be decoded, or there
@@ -184,7 +187,8 @@ class VideoReader:
         _check_part(start, end)
         self.target, self.start, self.end = target, start, end
         self.decode_errors = 0
-        self.decoded_until = Fraction()
+        self.decoded_until = self.stored_until = Fraction()
+        self._read_bytes = 0
         with ExitStack() as stack:
             self.container = stack.enter_context(open_container(target))
             self.stream = _video_stream(self.container, target)
@@ -239,6 +243,13 @@ class VideoReader:
         """Mean frames per second; 25 if unknown."""
         return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
 
+    @property
+    def unread_bytes(self) -> int:
+        """What is behind the last packet, once all are read; 0 where an index may be there."""
+        if self.container.format.name not in _FORMATS_THAT_END_WITH_PACKETS:
+            return 0
+        return max(0, self.container.size - self._read_bytes)
+
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
@@ -279,12 +290,19 @@ class VideoReader:
         streams = [self.stream, *clocked_streams(self.container)]
         for packet in packets_of(self.container, streams, self._count_error):
             self.clock.mend(packet)
+            self._read_bytes = max(self._read_bytes, (packet.pos or 0) + packet.size)
             if packet.stream.index != self.stream.index:
                 continue
+            self._note_end(packet)
             for frame in decode(packet, self._count_error):
                 self._stamp(frame)
                 if self._clock_time(frame) >= since:
                     yield frame
+
+    def _note_end(self, packet: Any) -> None:
+        if packet.pts is not None:
+            end = (packet.pts + (packet.duration or 0)) * packet.time_base - self.clock_start
+            self.stored_until = max(self.stored_until, end)
 
     def _restart(self) -> Any:
         """The first frame from `start` on, decoded from the beginning without a seek."""

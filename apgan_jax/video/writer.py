@@ -41,6 +41,7 @@ VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v')
 # QuickTime knows no AV1.
 _NOT_WRITTEN = {('av1', '.mov')}
 _DEFAULT_ENCODING = Encoding()
+_FEW_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ class VideoStats:
       decode_errors: packets and frames that were damaged; FFmpeg conceals what it can.
       clock_restarts: how often the source's clock began anew; the parts follow each other.
       fitted_frames: those whose size, format, rotation or colours were made the first one's.
-      lost_seconds: the declared duration less what could be decoded: a file cut short.
+      lost_seconds: the declared duration less what could be decoded: a file cut short, or one that
+        goes on in another codec.
+      unread_bytes: behind the last packet, where nothing should be: another recording.
       audio_copied: sound tracks kept bytewise.
       audio_transcoded: sound tracks that the output's container cannot carry, encoded as AAC.
       transcoded_streams: their names, see `dropped_streams`.
@@ -71,6 +74,7 @@ class VideoStats:
     clock_restarts: int = 0
     fitted_frames: int = 0
     lost_seconds: float = 0.0
+    unread_bytes: int = 0
     audio_copied: int = 0
     audio_transcoded: int = 0
     transcoded_streams: tuple[str, ...] = ()
@@ -225,6 +229,7 @@ class VideoWriter:
             clock_restarts=self._reader.clock.restarts,
             fitted_frames=self._reader.fitted_frames,
             lost_seconds=_lost_seconds(self._reader, others),
+            unread_bytes=_unread_bytes(self._reader),
             audio_copied=others.count(CopiedSound),
             audio_transcoded=others.count(EncodedSound),
             transcoded_streams=others.encoded,
@@ -287,13 +292,22 @@ def _decoding_time(packet: Any) -> float:
     return float(packet.dts * packet.time_base)
 
 
+def _unread_bytes(reader: VideoReader) -> int:
+    # A few belong to the format, and a part that ends before is all that was asked for.
+    unread = reader.unread_bytes
+    return unread if reader.end is None and unread > _FEW_BYTES else 0
+
+
 def _lost_seconds(reader: VideoReader, others: SideStreams) -> float:
-    declared = declared_seconds(reader)
-    # A header knows one clock only.
-    if declared is None or reader.end is not None or reader.clock.restarts:
+    if reader.end is not None:
         return 0.0
-    # Sound may go on for longer than the picture, whose own duration is better where known.
-    is_pictures = reader.stream.duration is not None
+    # A header knows one clock only.
+    is_joined = reader.clock.restarts > 0
+    declared = float(reader.stored_until) if is_joined else declared_seconds(reader)
+    if declared is None:
+        return 0.0
+    # Sound may go on for longer than the picture, whose own end is better where it is known.
+    is_pictures = is_joined or reader.stream.duration is not None
     end = reader.decoded_until if is_pictures else max(reader.decoded_until, others.end)
     lost = declared - float(end)
     # Containers round, and some count to the start of the last frame.

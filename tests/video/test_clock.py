@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from apgan_jax.inference.face_counts import FaceCounts
+from apgan_jax.inference.swap import SwapReport
 from apgan_jax.video.clock import Clock
 from support.video_clips import copy_video, read_rgb, read_sound, read_times, write_clip
 
@@ -97,3 +99,34 @@ def test_where_times_are_missing_frames_follow_each_other(tmp_path, output, name
     stats = copy_video(clip, output)
     assert stats.frames == 12
     assert np.diff(np.float64(read_times(output))) == pytest.approx(np.full(11, 0.04), abs=2e-3)
+
+
+def test_what_goes_on_in_another_codec_is_lost_with_a_word(tmp_path, output):
+    parts = [
+        write_clip(
+            tmp_path / f'{codec}.ts',
+            pts=range(0, 25 * 3600, 3600),
+            time_base=Fraction(1, TICKS),
+            codec=codec,
+            size=(128, 192),
+        )
+        for codec in ('libx264', 'libx265')
+    ]
+    joined = tmp_path / 'joined.ts'
+    joined.write_bytes(b''.join(part.read_bytes() for part in parts))
+    stats = copy_video(joined, output)
+    assert stats.lost_seconds == pytest.approx((50 - stats.frames) / 25, abs=0.15)
+    assert stats.frames <= 25
+    (line,) = [each for each in SwapReport(FaceCounts(), stats).file_lines() if 'damaged' in each]
+    assert f'{stats.lost_seconds:.2f} s' in line
+
+
+def test_what_is_joined_behind_an_flv_is_lost_with_a_word(tmp_path, output):
+    clip = write_clip(tmp_path / 'clip.flv', size=(120, 160), is_moving=True, pts=range(25))
+    assert copy_video(clip, output).unread_bytes == 0
+    joined = tmp_path / 'joined.flv'
+    joined.write_bytes(2 * clip.read_bytes())
+    stats = copy_video(joined, output)
+    assert stats.frames == 25
+    assert stats.unread_bytes == pytest.approx(clip.stat().st_size, abs=100)
+    assert f'{stats.unread_bytes:,} bytes' in ' '.join(SwapReport(FaceCounts(), stats).file_lines())
