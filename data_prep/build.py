@@ -41,7 +41,7 @@ from apgan_jax.face.finding import FaceFinder
 from apgan_jax.files.image_files import decode_image, encode_image
 from data_prep.filtering import ANY_FACE, FaceFilter, FaceRules
 from data_prep.near_duplicates import FacePrint, find_near_duplicates, make_print
-from data_prep.sources import Photo, list_photos
+from data_prep.sources import Photo, describe_labels, list_photos
 
 # 1.1.0: with `photo_size`.
 VERSION = '1.1.0'
@@ -474,17 +474,20 @@ def add_photo_options(parser: argparse.ArgumentParser) -> None:
 
 
 def photos_of_options(options: argparse.Namespace) -> list[Photo]:
-    """The photos that the options of `add_photo_options` name.
+    """The photos that the options of `add_photo_options` name; tells how far the labels fit.
 
     Raises:
       UserError: see `list_photos`.
     """
-    return list_photos(
+    photos = list_photos(
         options.source,
         labels=options.labels,
         exclude=options.exclude,
         rejected=options.rejected,
     )
+    if options.labels:
+        print(describe_labels(photos, options.labels))
+    return photos
 
 
 def spec_of_options(options: argparse.Namespace) -> CropSpec:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import fnmatch
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -107,12 +108,26 @@ def _photos_of(source: str, named: dict[str, str], exclude: Sequence[str]) -> li
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Reads a label file as file → identity.
+    """Reads a label file as file → identity, files as `Photo.file_name` has them.
 
     Raises:
       UserError: the file is missing or not tab-separated with the header `file identity`.
     """
-    return dict(_read_table(path, '--labels', ('file', 'identity')))
+    rows = _read_table(path, '--labels', ('file', 'identity'))
+    return {posixpath.normpath(file.replace('\\', '/')): identity for file, identity in rows}
+
+
+def describe_labels(photos: Sequence[Photo], labels: Path) -> str:
+    """How far a label file and the photos that were listed with it fit, in one line.
+
+    Raises:
+      UserError: see `read_labels`.
+    """
+    named, names = read_labels(labels).keys(), {photo.file_name for photo in photos}
+    return (
+        f'--labels {labels}: {len(names & named)} of {len(names)} photos have a label, '
+        f'{len(named - names)} labels name no photo'
+    )
 
 
 def read_rejected(path: Path) -> dict[str, str]:

@@ -29,6 +29,17 @@ def test_labels_go_before_the_kinds_rule(tmp_path):
     assert [photo.identity for photo in photos] == ['ann', 'n02']
 
 
+@pytest.mark.parametrize('written', ['./a/1.png', 'a//1.png', 'a\\1.png', 'b/../a/1.png'])
+def test_labels_name_files_however_their_paths_are_written(tmp_path, written):
+    write_photos(tmp_path, {'a/1.png': blank(), 'b/2.png': blank()})
+    labels = tmp_path / 'labels.tsv'
+    labels.write_text(f'file\tidentity\n{written}\tann\nnone.png\tbob\n')
+    photos = sources.list_photos([f'folder:{tmp_path}'], labels=labels)
+    assert [photo.identity for photo in photos] == ['ann', '']
+    line = sources.describe_labels(photos, labels)
+    assert '1 of 2 photos have a label, 1 labels name no photo' in line
+
+
 def test_labels_may_begin_with_a_byte_order_mark(tmp_path):
     labels = tmp_path / 'labels.tsv'
     labels.write_bytes(b'\xef\xbb\xbffile\tidentity\na.png\tann\n')
