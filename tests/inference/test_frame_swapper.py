@@ -43,13 +43,14 @@ def everybody(identity):
     return OneSource(identity, EveryFace())
 
 
-def test_every_frame_comes_back_in_order_with_its_own_face(swapper, identity, face):
+@pytest.mark.parametrize('room', [1.0, 0.3])
+def test_every_frame_comes_back_in_order_with_its_own_face(swapper, identity, face, room):
     frames = [Photo(brighter(portrait(), 1 - 0.05 * number)) for number in range(7)]
     faces = [[face], [], [face], [face, face], [face], [], [face]]
     stage = FrameSwapper(
         swapper, everybody(identity), batch_size=3, blend=Blend(**PLAIN, steady=False)
     )
-    done = list(stage.run(zip(frames, faces, strict=True)))
+    done = list(stage.run(zip(frames, faces, strict=True), room=room))
     assert [each.frame for each in done] == frames
     assert [len(each.patches) for each in done] == [len(each) for each in faces]
     for each in done:
@@ -240,7 +241,8 @@ def test_somebody_who_becomes_somebody_else_begins_anew(swapper, identity, face)
     np.testing.assert_array_equal(steady, alone)
 
 
-def test_no_frame_waits_for_more_than_three_batches(swapper, identity, face):
+@pytest.mark.parametrize(('room', 'batch'), [(1.0, 4), (0.5, 2), (0.01, 1)])
+def test_no_frame_waits_for_more_than_three_batches(swapper, identity, face, room, batch):
     given = []
 
     def frames():
@@ -248,10 +250,10 @@ def test_no_frame_waits_for_more_than_three_batches(swapper, identity, face):
             given.append(number)
             yield Photo(portrait()), []
 
-    done = FrameSwapper(swapper, everybody(identity), batch_size=4).run(frames())
+    done = FrameSwapper(swapper, everybody(identity), batch_size=4).run(frames(), room=room)
     for yielded, _ in enumerate(done):
         # The thread that prepares and generates is ahead by as much as there is room for.
-        assert len(given) <= min(40, 4 * (yielded // 4) + 12)
+        assert len(given) <= min(40, batch * (yielded // batch) + 3 * batch)
     assert len(given) == 40
 
 
