@@ -1,7 +1,4 @@
-"""Where faces are, without their landmarks: MediaPipe's detector and, for small faces, YuNet.
-
-A place is (left, top, width, height) in pixels of the frame, an upright rectangle about a face.
-"""
+"""Where faces are, without their landmarks: MediaPipe's detector and, for small faces, YuNet."""
 
 import zipfile
 from collections.abc import Iterator
@@ -12,6 +9,7 @@ import cv2
 import numpy as np
 
 from apgan_jax.face import alignment, landmarks
+from apgan_jax.face.locations import Location
 from apgan_jax.face.model_files import ModelFile
 
 YUNET = ModelFile(
@@ -38,26 +36,6 @@ _SAME_OVERLAP = 0.4
 # Pixels of the window that a face's turn is seen in.
 _ROLL_SIZE = 160
 _UNMOVED = np.eye(2, 3)
-
-
-class Location(NamedTuple):
-    """Where a head is.
-
-    Attributes:
-      centre: of the face, x + iy, pixels.
-      size: the larger of its width and height, pixels.
-      roll: by how many degrees it is turned clockwise.
-    """
-
-    centre: complex
-    size: float
-    roll: float = 0.0
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom), pixels."""
-        x, y, half = self.centre.real, self.centre.imag, self.size / 2
-        return x - half, y - half, x + half, y + half
 
 
 class Detection(NamedTuple):
@@ -97,14 +75,16 @@ class FaceDetector(landmarks.Closing):
             # This one speaks at its first picture.
             self.detect(np.zeros((16, 16, 3), np.uint8))
 
-    def detect(self, frame: np.ndarray) -> np.ndarray:
-        """Finds faces in an RGB uint8 frame (h, w, 3): places, float32 (n, 4)."""
+    def detect(self, frame: np.ndarray) -> list[Location]:
+        """Finds faces in an RGB uint8 frame (h, w, 3)."""
         boxes = [
             found.bounding_box
             for found in self._task.detect(landmarks.to_picture(frame)).detections
         ]
-        places = [(box.origin_x, box.origin_y, box.width, box.height) for box in boxes]
-        return np.array(places, np.float32).reshape(-1, 4)
+        return [
+            Location.of_rectangle(box.origin_x, box.origin_y, box.width, box.height)
+            for box in boxes
+        ]
 
 
 class SmallFaceDetector:
@@ -120,20 +100,21 @@ class SmallFaceDetector:
     def __init__(self, model_file: Path | None = None) -> None:
         self._network = create_yunet(_SEARCH_WIDTH, 360, model_file)
 
-    def detect(self, frame: np.ndarray) -> np.ndarray:
-        """Finds faces in an RGB uint8 frame (h, w, 3): places, float32 (n, 4), the surest first."""
-        return self._rows(frame, _SEARCH_WIDTH)[:, :4]
+    def glance(self, picture: np.ndarray) -> list[Detection]:
+        """Finds faces in an RGB uint8 picture (h, w, 3), the surest first."""
+        return [_detection(row) for row in self._rows(picture, _SEARCH_WIDTH)]
 
-    def detect_everywhere(self, picture: np.ndarray) -> np.ndarray:
-        """As `detect`, but finds faces of 24 px in a picture of any size, and close-ups.
+    def search(self, picture: np.ndarray) -> list[Detection]:
+        """As `glance`, but finds faces of 24 px in a picture of any size, and close-ups.
 
         A picture of 12 megapixels takes about a second.
         """
-        return self._rows_everywhere(picture)[:, :4]
-
-    def search(self, picture: np.ndarray) -> list[Detection]:
-        """The faces of `detect_everywhere`, with their points."""
-        return [_detection(row) for row in self._rows_everywhere(picture)]
+        rows = [self._rows(picture, width) for width in (_CLOSE_UP_WIDTH, _SEARCH_WIDTH)]
+        if max(picture.shape[:2]) > _SEARCH_WIDTH:
+            rows += [self._rows_of_tile(picture, left, top) for left, top in _tiles(picture)]
+        found = np.concatenate(rows)
+        kept = cv2.dnn.NMSBoxes(found[:, :4].tolist(), found[:, 14].tolist(), 0.0, _SAME_OVERLAP)
+        return [_detection(row) for row in found[np.array(kept, int).reshape(-1)]]
 
     def look_at(self, picture: np.ndarray, expected: Location) -> Detection | None:
         """What may be a face where one is expected, the surest; None where there is nothing.
@@ -150,15 +131,7 @@ class SmallFaceDetector:
         near = rows[_distances(rows, _CLOSE_LOOK / 2) < _CLOSE_LOOK / 4]
         return _detection(near[0], alignment.invert(window_from_picture)) if len(near) else None
 
-    def _rows_everywhere(self, picture: np.ndarray) -> np.ndarray:
-        rows = [self._rows(picture, width) for width in (_CLOSE_UP_WIDTH, _SEARCH_WIDTH)]
-        if max(picture.shape[:2]) > _SEARCH_WIDTH:
-            rows += [self._rows_of_tile(picture, left, top) for left, top in _tiles(picture)]
-        found = np.concatenate(rows)
-        kept = cv2.dnn.NMSBoxes(found[:, :4].tolist(), found[:, 14].tolist(), 0.0, _SAME_OVERLAP)
-        return found[np.array(kept, int).reshape(-1)]
-
-    def roll_about(self, picture: np.ndarray, centre: complex, size: float) -> float | None:
+    def roll_at(self, picture: np.ndarray, location: Location) -> float | None:
         """By how many degrees the face about a place is turned clockwise; None if it sees none.
 
         Upside down a face is a face too, to YuNet and to MediaPipe, which put an upright one there;
@@ -166,12 +139,13 @@ class SmallFaceDetector:
 
         Args:
           picture: RGB uint8 (h, w, 3).
-          centre: of the face, x + iy, pixels.
-          size: the larger of its width and height, pixels.
+          location: of the face, of any roll.
         """
         best, roll = 0.0, None
         for turn in (0.0, 90.0, 180.0, -90.0):
-            window_from_picture = alignment.upright_window(centre, 2 * size, turn, _ROLL_SIZE)
+            window_from_picture = alignment.upright_window(
+                location.centre, 2 * location.size, turn, _ROLL_SIZE
+            )
             window = alignment.warp_to_crop(picture, window_from_picture, _ROLL_SIZE)
             rows = self._rows(window, _ROLL_SIZE)
             for row in rows[_distances(rows, _ROLL_SIZE / 2) < _ROLL_SIZE / 6]:

@@ -5,15 +5,15 @@ So YuNet says where faces are, in the whole picture and in tiles of it, and whoe
 missed is shown to it alone: upright, in a window that may reach beyond the picture.
 """
 
-from collections.abc import Iterable
 from contextlib import ExitStack
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from apgan_jax.face import alignment
 from apgan_jax.face.detection import SmallFaceDetector
 from apgan_jax.face.landmarks import Closing, Face, FaceLandmarker
+from apgan_jax.face.locations import Location
 
 # MediaPipe finds a face in a window of this many times its size, were it 16 px wide.
 _WINDOW = 2.5
@@ -22,24 +22,10 @@ _LEAST_SIDE = 24.0
 _MOST_PIXELS = 640
 # Of a face's size, how far from where it was said to be it may lie.
 _NEAR = 0.75
-# One face is not two: of its size, how far from another one's centre a face must be.
-DISTINCT = 0.4
 # Faces that the landmarker looks for at once; there is no limit to those that are found one by one.
 _AT_ONCE = 8
 # Degrees from which on a face is turned upright before it is read.
 _ROLLED = 30.0
-
-
-class Located(Protocol):
-    """What has a place in a picture."""
-
-    @property
-    def centre(self) -> complex:
-        """x + iy, pixels."""
-
-    @property
-    def size(self) -> float:
-        """The larger of width and height, pixels."""
 
 
 class FoundFaces(NamedTuple):
@@ -47,11 +33,11 @@ class FoundFaces(NamedTuple):
 
     Attributes:
       faces: with landmarks, from the left.
-      unread: places, float32 (n, 4), of those whose landmarks nobody can tell.
+      unread: where those are whose landmarks nobody can tell.
     """
 
     faces: list[Face]
-    unread: np.ndarray
+    unread: list[Location]
 
 
 class FaceReader(Closing):
@@ -72,30 +58,28 @@ class FaceReader(Closing):
         """Frees MediaPipe's graph."""
         self._landmarker.close()
 
-    def read(
-        self, picture: np.ndarray, centre: complex, size: float, roll: float = 0.0
-    ) -> Face | None:
+    def read(self, picture: np.ndarray, location: Location) -> Face | None:
         """The face about a place; None where there is none.
 
         Args:
           picture: RGB uint8 (h, w, 3).
-          centre: of the face, x + iy, pixels.
-          size: the larger of its width and height, pixels.
-          roll: by how many degrees it is turned clockwise; roughly will do.
+          location: of the face; roughly will do.
         """
-        side = max(_WINDOW * size, _LEAST_SIDE)
+        side = max(_WINDOW * location.size, _LEAST_SIDE)
         pixels = min(round(side), _MOST_PIXELS)
-        roll = roll if abs(roll) > _ROLLED else 0.0
-        window_from_picture = alignment.upright_window(centre, side, roll, pixels)
+        roll = location.roll if abs(location.roll) > _ROLLED else 0.0
+        window_from_picture = alignment.upright_window(location.centre, side, roll, pixels)
         window = alignment.warp_to_crop(picture, window_from_picture, pixels)
         picture_from_window = alignment.invert(window_from_picture)
         faces = [
             _moved(face, picture_from_window, roll) for face in self._landmarker.detect(window)
         ]
-        found = min(faces, key=lambda face: abs(face.centre - centre), default=None)
-        if found is None or abs(found.centre - centre) > _NEAR * size:
-            return None
-        return found
+
+        def distance(face: Face) -> float:
+            return abs(face.location.centre - location.centre)
+
+        found = min(faces, key=distance, default=None)
+        return None if found is None or distance(found) > _NEAR * location.size else found
 
 
 class FaceFinder(Closing):
@@ -128,41 +112,25 @@ class FaceFinder(Closing):
         """All faces of an RGB uint8 picture (h, w, 3)."""
         faces = [self._turned_right(picture, face) for face in self._whole.detect(picture)]
         unread = []
-        for place in self._detector.detect_everywhere(picture):
-            centre, size = centre_of(place), float(place[2:].max())
-            if is_among(centre, size, faces):
+        for place, _ in self._detector.search(picture):
+            if place.is_among(face.location for face in faces):
                 continue
-            roll = self._detector.roll_about(picture, centre, size)
-            read = self._reader.read(picture, centre, size, roll or 0.0)
+            roll = self._detector.roll_at(picture, place)
+            read = self._reader.read(picture, place._replace(roll=roll or 0.0))
             # Beside a face that nobody can read, its neighbour is read again.
-            if read is None or is_among(read.centre, read.size, faces):
+            if read is None or read.location.is_among(face.location for face in faces):
                 unread.append(place)
             else:
                 faces.append(read)
-        faces.sort(key=lambda face: face.centre.real)
-        return FoundFaces(faces, np.array(unread, np.float32).reshape(-1, 4))
+        faces.sort(key=lambda face: face.location.centre.real)
+        return FoundFaces(faces, unread)
 
     def _turned_right(self, picture: np.ndarray, face: Face) -> Face:
         """The face, read again if it is turned, which the landmarker sees late or not at all."""
-        roll = self._detector.roll_about(picture, face.centre, face.size)
-        if roll is None or max(abs(roll), abs(face.roll)) < _ROLLED:
+        roll = self._detector.roll_at(picture, face.location)
+        if roll is None or max(abs(roll), abs(face.location.roll)) < _ROLLED:
             return face
-        return self._reader.read(picture, face.centre, face.size, roll) or face
-
-
-def centre_of(place: np.ndarray) -> complex:
-    """The middle x + iy of a place (left, top, width, height)."""
-    return complex(place[0] + place[2] / 2, place[1] + place[3] / 2)
-
-
-def is_same_face(centre: complex, size: float, other: complex, other_size: float) -> bool:
-    """Whether two places are of one face, by their centres, x + iy, and sizes, pixels."""
-    return abs(centre - other) < DISTINCT * max(size, other_size)
-
-
-def is_among(centre: complex, size: float, faces: Iterable[Located]) -> bool:
-    """Whether a place, see `is_same_face`, is that of one of some faces."""
-    return any(is_same_face(centre, size, face.centre, face.size) for face in faces)
+        return self._reader.read(picture, face.location._replace(roll=roll)) or face
 
 
 def _moved(face: Face, picture_from_window: np.ndarray, roll: float) -> Face:

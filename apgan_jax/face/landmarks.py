@@ -21,6 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.locations import Location
 from apgan_jax.face.model_files import ModelFile
 
 MODEL_FILE_NAME = 'face_landmarker.task'
@@ -77,19 +78,9 @@ class Face:
         return five_points(self.landmarks)
 
     @functools.cached_property
-    def centre(self) -> complex:
-        """Middle of the landmarks' bounding box, x + iy, pixels."""
-        return centre_and_size(self.landmarks)[0]
-
-    @functools.cached_property
-    def size(self) -> float:
-        """The larger of the bounding box's width and height, pixels; at least 1."""
-        return centre_and_size(self.landmarks)[1]
-
-    @functools.cached_property
-    def roll(self) -> float:
-        """By how many degrees the line of the eyes is turned clockwise."""
-        return roll_of(self.landmarks)
+    def location(self) -> Location:
+        """Of the landmarks, see `location_of`."""
+        return location_of(self.landmarks)
 
     @functools.cached_property
     def width(self) -> float:
@@ -102,21 +93,14 @@ class Face:
         return float(np.prod(np.ptp(self.landmarks[:468], axis=0)))
 
 
-def centre_and_size(landmarks: np.ndarray) -> tuple[complex, float]:
-    """Centre x + iy and size of the bounding box of landmarks (n, 2), pixels.
-
-    The size is the larger of width and height, and at least 1.
-    """
+def location_of(landmarks: np.ndarray) -> Location:
+    """Where landmarks (478, 2) are, by their bounding box, and how the line of the eyes lies."""
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     x, y = (low + high) / 2
-    return complex(x, y), max(float((high - low).max()), 1.0)
-
-
-def roll_of(landmarks: np.ndarray) -> float:
-    """By how many degrees the line of the eyes of landmarks (478, 2) is turned clockwise."""
     left, right = (landmarks[list(contour)].mean(axis=0) for contour in (LEFT_EYE, RIGHT_EYE))
-    x, y = right - left
-    return float(np.degrees(np.arctan2(y, x)))
+    across, down = right - left
+    roll = float(np.degrees(np.arctan2(down, across)))
+    return Location(complex(x, y), max(float((high - low).max()), 1.0), roll)
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:

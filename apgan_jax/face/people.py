@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from apgan_jax.face.locations import Location
+
 # Cosines of MobileFaceNet: the same person in another frame is seldom below 0.5. Of the pairs of
 # 392 photos of 98 people that nothing was trained on, 6.2 % of one person and 0.35 % of two are on
 # the wrong side of 0.4; of 0.35, 5.0 % and 0.98 %. Being where the person was expected counts for
@@ -33,33 +35,33 @@ class Person:
     size: float = 0.0
     time: float = -np.inf
 
-    def seen(self, centre: complex, size: float, time: float) -> None:
+    def seen(self, location: Location, time: float) -> None:
         """Remembers a place; velocity is averaged over about a quarter of a second."""
         elapsed = time - self.time
         if 0 < elapsed < _MEMORY_SECONDS:
             weight = min(1.0, elapsed / 0.25)
-            self.velocity += weight * ((centre - self.centre) / elapsed - self.velocity)
+            self.velocity += weight * ((location.centre - self.centre) / elapsed - self.velocity)
         elif elapsed:
             self.velocity = 0j
-        self.centre, self.size, self.time = centre, size, time
+        self.centre, self.size, self.time = location.centre, location.size, time
 
     def expected(self, time: float) -> complex:
         """Where the face should be at a time."""
         return self.centre + self.velocity * (time - self.time)
 
-    def is_near(self, centre: complex, size: float, time: float) -> bool:
+    def is_near(self, location: Location, time: float) -> bool:
         """Whether a face may be this one by place and size alone."""
+        centre, size, _ = location
         if abs(time - self.time) > _MEMORY_SECONDS or not 0.6 < size / max(self.size, 1e-6) < 1.6:
             return False
         return min(abs(centre - self.expected(time)), abs(centre - self.centre)) < size
 
-    def resemblance(
-        self, vector: np.ndarray | None, centre: complex, size: float, time: float
-    ) -> float:
+    def resemblance(self, vector: np.ndarray | None, location: Location, time: float) -> float:
         """How much a face looks like this person: about 1 at best, the same from 0.4 on."""
-        is_near = self.is_near(centre, size, time)
+        is_near = self.is_near(location, time)
         if vector is None or self.vector is None:
-            return 1 - abs(centre - self.expected(time)) / (10 * size) if is_near else -1.0
+            away = abs(location.centre - self.expected(time)) / location.size
+            return 1 - away / 10 if is_near else -1.0
         return float(self.vector @ vector) + _BONUS_OF_PLACE * is_near
 
     def learn(self, vector: np.ndarray | None) -> None:
@@ -86,8 +88,7 @@ class People:
     def recognise(
         self,
         vector: np.ndarray | None,
-        centre: complex,
-        size: float,
+        location: Location,
         time: float,
         *,
         among: Collection[int] | None = None,
@@ -97,13 +98,14 @@ class People:
 
         Args:
           vector: identity vector of the face, if there is one.
-          centre, size, time: where and when it is.
+          location: where it is.
+          time: when, seconds.
           among: the numbers that come into question; all by default.
           besides: numbers that do not.
         """
         numbers = set(self._people if among is None else among) - set(besides)
         scores = {
-            number: self._people[number].resemblance(vector, centre, size, time)
+            number: self._people[number].resemblance(vector, location, time)
             for number in sorted(numbers)
         }
         best = max(scores, key=lambda number: scores[number], default=None)

@@ -9,6 +9,7 @@ no face (`python -m benchmarks.steadiness`).
 """
 
 import dataclasses
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,8 +23,9 @@ from scipy.optimize import linear_sum_assignment
 from apgan_jax.errors import UserError
 from apgan_jax.face import scene_cuts
 from apgan_jax.face.detection import FaceDetector, SmallFaceDetector
-from apgan_jax.face.finding import DISTINCT, FaceReader, centre_of, is_same_face
-from apgan_jax.face.landmarks import Closing, FaceLandmarker, centre_and_size, roll_of
+from apgan_jax.face.finding import FaceReader
+from apgan_jax.face.landmarks import Closing, FaceLandmarker, location_of
+from apgan_jax.face.locations import Location
 from apgan_jax.face.people import People
 from apgan_jax.face.smoothing import FaceSmoother
 
@@ -70,6 +72,11 @@ class TrackedFace:
     landmarks: np.ndarray
     is_filled: bool = False
 
+    @functools.cached_property
+    def location(self) -> Location:
+        """See `location_of`."""
+        return location_of(self.landmarks)
+
     @property
     def box(self) -> tuple[float, float, float, float]:
         """(left, top, right, bottom) of the face mesh, pixels."""
@@ -82,6 +89,11 @@ class TrackedFace:
 class _Observation:
     landmarks: np.ndarray
     is_filled: bool = False
+
+    @functools.cached_property
+    def location(self) -> Location:
+        """See `location_of`."""
+        return location_of(self.landmarks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +132,14 @@ class _Track:
         """Of the last frame in which it was seen."""
         return self.observations[self.last].landmarks
 
+    @property
+    def location(self) -> Location:
+        """Likewise."""
+        return self.observations[self.last].location
+
     def sees_the_whole(self) -> None:
         """Has it looked for in the whole frame again, if it is a face that is found there."""
-        if abs(roll_of(self.landmarks)) < _TURNED:
+        if abs(self.location.roll) < _TURNED:
             self.crops = 0
 
     def add(self, number: int, landmarks: np.ndarray) -> None:
@@ -313,7 +330,7 @@ class FaceTracker(Closing):
             self._search(held)
         for track in self._tracks:
             if track.last == now.number:
-                self._people[track.person].seen(*centre_and_size(track.landmarks), now.frame.time)
+                self._people[track.person].seen(track.location, now.frame.time)
         self._check_encounters(now)
 
     def _end(self, tracks: Sequence[_Track]) -> None:
@@ -335,8 +352,8 @@ class FaceTracker(Closing):
         for track in self._tracks:
             if track.last < now.number:
                 centre = self._people[track.person].expected(now.frame.time)
-                size, roll = centre_and_size(track.landmarks)[1], roll_of(track.landmarks)
-                found = self._landmarks_about(now.frame.rgb, centre, size, roll)
+                place = track.location._replace(centre=centre)
+                found = self._landmarks_about(now.frame.rgb, place)
                 if found is not None and not self._is_taken(found, now.number):
                     track.crops += 1
                     track.add(now.number, found)
@@ -347,12 +364,12 @@ class FaceTracker(Closing):
         """Pairs tracks with faces, so that the distances, in sizes of the face, are least."""
         costs = np.full((len(self._tracks), len(faces)), 1e3)
         for row, track in enumerate(self._tracks):
-            _, size = centre_and_size(track.landmarks)
+            last = track.location
             expected = self._people[track.person].expected(time)
-            for column, landmarks in enumerate(faces):
-                centre, found_size = centre_and_size(landmarks)
-                cost = abs(centre - expected) / size + abs(np.log(found_size / size))
-                turn = (roll_of(landmarks) - roll_of(track.landmarks) + 180) % 360 - 180
+            for column, found in enumerate(map(location_of, faces)):
+                away = abs(found.centre - expected) / last.size
+                cost = away + abs(np.log(found.size / last.size))
+                turn = (found.roll - last.roll + 180) % 360 - 180
                 costs[row, column] = cost if cost < 1 and abs(turn) < _TURNED else 1e3
         for row, column in zip(*linear_sum_assignment(costs), strict=True):
             if costs[row, column] < 1:
@@ -370,17 +387,15 @@ class FaceTracker(Closing):
         if count:
             self._landmarker = FaceLandmarker(max_faces=count, video=True, expressions=False)
 
-    def _landmarks_about(
-        self, rgb: np.ndarray, centre: complex, size: float, roll: float
-    ) -> np.ndarray | None:
+    def _landmarks_about(self, rgb: np.ndarray, location: Location) -> np.ndarray | None:
         """Landmarks of the face about a place, or None where there is none."""
-        face = self._reader.read(rgb, centre, size, roll)
+        face = self._reader.read(rgb, location)
         return None if face is None else face.landmarks
 
     def _is_taken(self, landmarks: np.ndarray, number: int) -> bool:
         """Whether a track has this face already."""
-        return any(
-            _is_same_face(landmarks, track.observations[number].landmarks)
+        return location_of(landmarks).is_among(
+            track.observations[number].location
             for track in (*self._tracks, *self._ended)
             if number in track.observations
         )
@@ -391,21 +406,20 @@ class FaceTracker(Closing):
         seen = [track for track in self._tracks if track.last == now.number]
         places = self._detector.detect(now.frame.rgb)
         for track in seen:
-            centre, size = centre_and_size(track.landmarks)
-            if any(abs(centre_of(place) - centre) < DISTINCT * size for place in places):
+            if track.location.is_among(places):
                 track.sees_the_whole()
-        small = [place for place in self._small_places(now) if not _is_among(place, places)]
+        small = [place for place in self._small_places(now) if not place.is_among(places)]
         both = [*((place, False) for place in places), *((place, True) for place in small)]
-        self._take_up(sorted(both, key=lambda each: centre_of(each[0]).real), held)
+        self._take_up(sorted(both, key=lambda each: each[0].centre.real), held)
 
-    def _small_places(self, now: _Held[F]) -> np.ndarray:
-        """Where faces are that the other detector does not find; (n, 4)."""
+    def _small_places(self, now: _Held[F]) -> list[Location]:
+        """Where faces are that the other detector does not find."""
         if self._small_faces is None or not self._is_small_search_due(now):
-            return np.zeros((0, 4), np.float32)
+            return []
         self._searched, self._searched_number = self._thumbnail, now.number
         detector = self._small_faces
-        detect = detector.detect_everywhere if self._thorough else detector.detect
-        return detect(now.frame.rgb)
+        search = detector.search if self._thorough else detector.glance
+        return [found.location for found in search(now.frame.rgb)]
 
     def _is_small_search_due(self, now: _Held[F]) -> bool:
         if self._thorough or now.opens_scene:
@@ -413,42 +427,35 @@ class FaceTracker(Closing):
         changed = cv2.absdiff(self._searched, self._thumbnail).max() > _CHANGED
         return bool(changed) and now.number - self._searched_number >= _SMALL_SEARCH
 
-    def _take_up(self, places: Sequence[tuple[np.ndarray, bool]], held: Sequence[_Held[F]]) -> None:
+    def _take_up(self, places: Sequence[tuple[Location, bool]], held: Sequence[_Held[F]]) -> None:
         """Begins a track for each place where a face is that no track has.
 
         People are numbered so: from the left. With each place, whether a crop must be looked at.
         """
         now = held[-1]
         for place, needs_crop in places:
-            size = float(place[2:].max())
-            taken = any(
-                abs(centre_of(place) - centre_and_size(track.landmarks)[0]) < DISTINCT * size
-                for track in self._tracks
-            )
-            if taken:
+            if place.is_among(track.location for track in self._tracks):
                 continue
-            roll = self._roll_about(now.frame.rgb, centre_of(place), size)
-            landmarks = self._landmarks_about(now.frame.rgb, centre_of(place), size, roll)
+            roll = self._roll_at(now.frame.rgb, place)
+            landmarks = self._landmarks_about(now.frame.rgb, place._replace(roll=roll))
             if landmarks is not None and not self._is_taken(landmarks, now.number):
-                turned = abs(roll_of(landmarks)) > _TURNED
+                turned = abs(location_of(landmarks).roll) > _TURNED
                 track = _Track(now.number, landmarks, needs_crop=needs_crop or turned)
                 self._recognise(track, now)
                 self._tracks.append(track)
                 self._follow_back(track, held)
 
-    def _roll_about(self, rgb: np.ndarray, centre: complex, size: float) -> float:
+    def _roll_at(self, rgb: np.ndarray, place: Location) -> float:
         if self._small_faces is None:
             return 0.0
-        return self._small_faces.roll_about(rgb, centre, size) or 0.0
+        return self._small_faces.roll_at(rgb, place) or 0.0
 
     def _follow_back(self, track: _Track, held: Sequence[_Held[F]]) -> None:
         """Finds a new face in the frames before, as far as they are still here."""
         later = held[-1]
         for earlier in reversed(list(held)[:-1]):
-            known = track.observations[later.number].landmarks
-            landmarks = self._landmarks_about(
-                earlier.frame.rgb, *centre_and_size(known), roll_of(known)
-            )
+            known = track.observations[later.number].location
+            landmarks = self._landmarks_about(earlier.frame.rgb, known)
             if later.opens_scene or landmarks is None or self._is_taken(landmarks, earlier.number):
                 return
             track.observations[earlier.number] = _Observation(landmarks)
@@ -457,9 +464,8 @@ class FaceTracker(Closing):
     def _recognise(self, track: _Track, now: _Held[F]) -> None:
         """Finds out whose face a new track has."""
         vector = self._vector(track, now)
-        place = (*centre_and_size(track.landmarks), now.frame.time)
         visible = [other.person for other in self._tracks]
-        person = self._people.recognise(vector, *place, besides=visible)
+        person = self._people.recognise(vector, track.location, now.frame.time, besides=visible)
         track.person = self._people.add() if person is None else person
         self._people[track.person].learn(vector)
 
@@ -481,8 +487,7 @@ class FaceTracker(Closing):
     def _check_person(self, track: _Track, now: _Held[F]) -> None:
         vector = self._vector(track, now)
         candidates, track.met = track.met | {track.person}, set()
-        place = (*centre_and_size(track.landmarks), now.frame.time)
-        person = self._people.recognise(vector, *place, among=candidates)
+        person = self._people.recognise(vector, track.location, now.frame.time, among=candidates)
         if person is None:
             return
         for other in self._tracks:
@@ -512,22 +517,8 @@ def _small_face_detector() -> SmallFaceDetector | None:
         return None
 
 
-def _is_among(place: np.ndarray, places: np.ndarray) -> bool:
-    """Whether a place, (4,), is that of a face of places, (n, 4)."""
-    seen = ((centre_of(each), float(each[2:].max())) for each in (place, *places))
-    first, *others = seen
-    return any(is_same_face(*first, *other) for other in others)
-
-
-def _is_same_face(first: np.ndarray, second: np.ndarray) -> bool:
-    return is_same_face(*centre_and_size(first), *centre_and_size(second))
-
-
 def _are_close(track: _Track, other: _Track) -> bool:
     if track is other:
         return False
-    (centre, size), (other_centre, other_size) = (
-        centre_and_size(track.landmarks),
-        centre_and_size(other.landmarks),
-    )
-    return abs(centre - other_centre) < _CLOSE * (size + other_size) / 2
+    one, two = track.location, other.location
+    return abs(one.centre - two.centre) < _CLOSE * (one.size + two.size) / 2

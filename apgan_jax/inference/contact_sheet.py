@@ -121,8 +121,8 @@ def _face(both: _Both, finder: FaceFinder) -> _Both | None:
     scale = after.shape[1] / before.shape[1]
     windows = [
         _Both(
-            _window(before, face.centre, face.size),
-            _window(after, face.centre * scale, face.size * scale),
+            _window(before, face.location.centre, face.location.size),
+            _window(after, face.location.centre * scale, face.location.size * scale),
         )
         for face in finder.detect(before)
     ]

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from apgan_jax.face import alignment, blending, scene_cuts
-from apgan_jax.face.detection import Detection, Location, SmallFaceDetector
-from apgan_jax.face.finding import is_among
+from apgan_jax.face.detection import Detection, SmallFaceDetector
+from apgan_jax.face.locations import Location
 from apgan_jax.face.tracking import TimedPicture
 from apgan_jax.inference.face_counts import Doubtful, PersonCounts
 from apgan_jax.inference.frame_swapper import Swapped
@@ -129,7 +129,7 @@ class LastLook:
         seen, recognisable = self._look(done, [*tracked, *(each.location for each in followed)])
         known = [
             *tracked,
-            *(each for each in seen if not is_among(each.centre, each.size, tracked)),
+            *(each for each in seen if not each.is_among(tracked)),
         ]
         now = _Held(done, companion, self._thumbnail, opens_scene, known, recognisable, {})
         self._held.append(now)
@@ -150,7 +150,7 @@ class LastLook:
         picture = blending.with_patches(original, done.patches)
         faces = self._detector.search(picture)
         for location in expected:
-            if not is_among(location.centre, location.size, [face.location for face in faces]):
+            if not location.is_among(face.location for face in faces):
                 face = self._detector.look_at(picture, location)
                 faces += [] if face is None else [face]
         known = [face for face in faces if self._is_recognisable(original, picture, face)]
@@ -209,7 +209,7 @@ class LastLook:
         frames = list(self._held)[-1 - count : -1]
         for frame in reversed(frames):
             location = _grown(location, 1 + _GROWTH)
-            if is_among(location.centre, location.size, frame.known):
+            if location.is_among(frame.known):
                 return
             frame.hidden.append(location)
             if frame.opens_scene:
@@ -237,7 +237,7 @@ class LastLook:
 def _count(place: Location, done: Swapped, *, is_new: bool) -> None:
     """Counts a place that is hidden, once: of a person who is known there, or of somebody."""
     for person, location in done.locations.items():
-        if is_among(place.centre, place.size, [location]):
+        if place.is_same(location):
             done.counts.people[person] = PersonCounts(frames=1, blurred=1)
             return
     if is_new:

@@ -143,7 +143,7 @@ def _look_at(name: str, picture: np.ndarray, finder: FaceFinder, spec: CropSpec)
     if face is None:
         return SourcePicture(name, None, 'no face')
     crop = align_face(picture, face.landmarks, spec).crop
-    people = sum(each.size > _ALSO_SHOWN * face.size for each in faces)
+    people = sum(each.location.size > _ALSO_SHOWN * face.location.size for each in faces)
     return SourcePicture(name, crop, fault_of(picture, face), people)
 
 

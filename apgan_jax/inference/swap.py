@@ -315,8 +315,8 @@ def _swapped(
     """The patches that `swap_picture` blends in."""
     faces = [TrackedFace(person, face.landmarks) for person, face in enumerate(found.faces)]
     (done,) = frame_swapper.run([(_Photo(picture), faces)])
-    for left, top, width, height in found.unread:
-        frame_swapper.give_up(done, (left, top, left + width, top + height))
+    for place in found.unread:
+        frame_swapper.give_up(done, place.box)
     if last_look is not None:
         ((done, _),) = last_look.run([(done, None)])
     return done

@@ -161,7 +161,7 @@ def task(photos, swapper):
 
 
 def test_a_photo_is_swapped_as_the_product_does_it_but_for_the_detail(task, records, swapper):
-    found = FoundFaces([task.face], np.zeros((0, 4), np.float32))
+    found = FoundFaces([task.face], [])
     casting = OneSource(task.identity, Largest())
     product = FrameSwapper(swapper, casting, batch_size=8, blend=Blend(detail=False))
     expected, _ = swap_picture(read_image(task.photo.path), found, product)

@@ -14,34 +14,38 @@ def small_faces():
 
 
 def centres(places):
-    return places[:, :2] + places[:, 2:] / 2
+    return np.array([[place.centre.real, place.centre.imag] for place in places])
+
+
+def places_of(detections):
+    return [found.location for found in detections]
 
 
 @pytest.mark.parametrize('width', [32, 60, 200])
 def test_faces_small_and_large_are_found_where_they_are(small_faces, width):
-    places = small_faces.detect(add_face(empty(), (400, 300), width))
-    assert places.dtype == np.float32
-    assert places.shape == (1, 4)
-    np.testing.assert_allclose(centres(places), [[400, 300]], atol=0.25 * width)
-    assert 0.6 * width < places[0, 2] < 1.6 * width
+    (place,) = places_of(small_faces.glance(add_face(empty(), (400, 300), width)))
+    np.testing.assert_allclose(centres([place]), [[400, 300]], atol=0.25 * width)
+    assert 0.6 * width < place.size < 1.8 * width
 
 
 def test_two_small_faces(small_faces):
     picture = add_face(add_face(empty(), (300, 300), 50), (900, 400), 70)
-    found = sorted(centres(small_faces.detect(picture)).tolist())
+    found = sorted(centres(places_of(small_faces.glance(picture))).tolist())
     np.testing.assert_allclose(found, [[300, 300], [900, 400]], atol=15)
 
 
 def test_upright_and_tiny_frames(small_faces):
     upright = np.ascontiguousarray(add_face(empty(), (640, 360), 90)[:, 380:785])
-    np.testing.assert_allclose(centres(small_faces.detect(upright)), [[260, 360]], atol=15)
-    assert small_faces.detect(np.zeros((2, 3, 3), np.uint8)).shape == (0, 4)
+    np.testing.assert_allclose(
+        centres(places_of(small_faces.glance(upright))), [[260, 360]], atol=15
+    )
+    assert small_faces.glance(np.zeros((2, 3, 3), np.uint8)) == []
 
 
 def test_no_face_no_place(small_faces):
-    assert small_faces.detect(empty()).shape == (0, 4)
+    assert small_faces.glance(empty()) == []
     with FaceDetector() as detector:
-        assert detector.detect(empty()).shape == (0, 4)
+        assert detector.detect(empty()) == []
 
 
 def test_mediapipes_detector_finds_all_that_are_large():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from apgan_jax.face import alignment
-from apgan_jax.face.landmarks import five_points, roll_of
+from apgan_jax.face.landmarks import five_points, location_of
 from apgan_jax.face.tracking import FaceTracker
 from apgan_jax.files import array_tree
 from support.faces import portrait
@@ -222,7 +222,7 @@ def test_a_turned_head_is_followed_the_right_way_round(roll):
     pictures = [add_face(empty(), (400 + 4 * step, 330), 160, roll=-roll) for step in range(14)]
     tracked = follow(clip(pictures))
     assert [len(faces) for faces in tracked] == [1] * 14
-    turns = np.array([roll_of(faces[0].landmarks) for faces in tracked])
+    turns = np.array([location_of(faces[0].landmarks).roll for faces in tracked])
     assert np.abs((turns - roll + 180) % 360 - 180).max() < 12
 
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from apgan_jax.face import blending, landmarks
-from apgan_jax.face.detection import Location
+from apgan_jax.face import blending
+from apgan_jax.face.locations import Location
 from apgan_jax.files import array_tree
 from apgan_jax.inference.face_counts import FaceCounts
 from apgan_jax.inference.frame_swapper import Swapped
@@ -121,13 +121,6 @@ def test_whom_the_tracker_knows_is_looked_at_closely(sface):
     done = Swapped(frame, [], FaceCounts(1), {0: location})
     ((after, _),) = LastLook(sface).run([(done, None)])
     assert after.patches == []
-
-
-def test_a_location_is_that_of_the_landmarks(portrait_face):
-    centre, size = landmarks.centre_and_size(portrait_face.landmarks)
-    left, top, right, bottom = Location(centre, size).box
-    assert max(right - left, bottom - top) == pytest.approx(size)
-    assert complex((left + right) / 2, (top + bottom) / 2) == pytest.approx(centre)
 
 
 def test_it_is_late_by_its_reach_and_in_order(sface):

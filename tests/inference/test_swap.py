@@ -17,6 +17,7 @@ from PIL import Image, ImageCms
 
 from apgan_jax.face import blending
 from apgan_jax.face.finding import FaceFinder, FoundFaces
+from apgan_jax.face.locations import Location
 from apgan_jax.files.image_files import read_image, write_image
 from apgan_jax.files.photos import read_photo
 from apgan_jax.identity_file import SHIPPED_IDENTITY
@@ -259,7 +260,7 @@ def test_who_cannot_be_read_is_hidden_where_people_are_anonymised(
     tiny_bundle_file, tmp_path, capsys, monkeypatch
 ):
     """In place of a face that YuNet sees and whose landmarks nobody can tell."""
-    place = np.array([[600, 300, 80, 100]], np.float32)
+    place = [Location(complex(640, 350), 100)]
     monkeypatch.setattr(FaceFinder, 'find', lambda *arguments: FoundFaces([], place))
     photo = add_face(empty(), (640, 350), 80)
     write_image(tmp_path / 'photo.png', photo)
