@@ -102,9 +102,19 @@ class Bundle:
         return str(self.model_card.get('name', 'unnamed'))
 
 
-def save_bundle(path: Path, bundle: Bundle) -> None:
-    """Writes a bundle."""
-    tensors = _flatten(_GENERATOR, bundle.generator_params)
+def save_bundle(path: Path, bundle: Bundle, *, float16: bool = False) -> None:
+    """Writes a bundle.
+
+    Args:
+      path: of the file.
+      bundle: what to write.
+      float16: whether the generator is stored in 16 bits a number; it computes in 32 as before. The
+        encoder keeps its bits, so that identities which were saved with it stay the same.
+
+    Raises:
+      UserError: a number is too large for 16 bits.
+    """
+    tensors = _stored(_flatten(_GENERATOR, bundle.generator_params), float16, path)
     tensors |= _flatten(_ENCODER, bundle.identity_encoder.params)
     document = {
         'format_version': FORMAT_VERSION,
@@ -174,17 +184,24 @@ def discriminator_file_of(path: Path) -> Path:
     return Path(path).with_suffix('.discriminator.safetensors')
 
 
-def save_discriminator(path: Path, params: Any, spectral: spectral_norm.State) -> None:
-    """Writes what a warm start needs of a discriminator, float32.
+def save_discriminator(
+    path: Path, params: Any, spectral: spectral_norm.State, *, float16: bool = False
+) -> None:
+    """Writes what a warm start needs of a discriminator.
 
     Args:
       path: of the file.
       params: raw, not spectrally normalised.
       spectral: their singular vectors, by the kernel's name.
+      float16: see `save_bundle`.
+
+    Raises:
+      UserError: see `save_bundle`.
     """
     tensors = _flatten(_DISCRIMINATOR, params)
     tensors |= {_SPECTRAL + name: np.asarray(vector) for name, vector in spectral.items()}
-    safetensors_file.write(path, tensors, {'format_version': FORMAT_VERSION})
+    document = {'format_version': FORMAT_VERSION}
+    safetensors_file.write(path, _stored(tensors, float16, path), document)
 
 
 def load_discriminator(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -272,6 +289,20 @@ def _wanted_shapes(generator: Generator, encoder_kind: str) -> dict[str, Shape]:
     identity = embedding_shapes(encoder_kind)
     init = jax.eval_shape(generator.init, jax.random.key(0), picture, picture, identity)
     return shapes_of(init['params'])
+
+
+def _stored(tensors: dict[str, np.ndarray], float16: bool, path: Path) -> dict[str, np.ndarray]:
+    if not float16:
+        return tensors
+    with np.errstate(over='ignore'):
+        halved = {name: value.astype(np.float16) for name, value in tensors.items()}
+    for name, value in halved.items():
+        if not np.isfinite(value).all():
+            largest = float(np.abs(tensors[name]).max())
+            raise UserError(
+                f'{path}: {name} has {largest:g}, which 16 bits do not hold; leave out --float16'
+            )
+    return halved
 
 
 def _flatten(prefix: str, params: Any) -> dict[str, np.ndarray]:

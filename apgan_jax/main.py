@@ -38,6 +38,9 @@ _WITH_DISCRIMINATOR = flags.DEFINE_bool(
     False,
     'Also write OUTPUT.discriminator.safetensors, for --config.init_from (mode export).',
 )
+_FLOAT16 = flags.DEFINE_bool(
+    'float16', False, 'Store 16 bits a number, in half the size (mode export).'
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -63,7 +66,11 @@ def _dispatch() -> None:
         card = Path(_MODEL_CARD.value) if _MODEL_CARD.value else None
         workdir, output = Path(_WORKDIR.value), Path(_OUTPUT.value)
         bundle = export(
-            workdir, output, model_card=card, with_discriminator=_WITH_DISCRIMINATOR.value
+            workdir,
+            output,
+            model_card=card,
+            with_discriminator=_WITH_DISCRIMINATOR.value,
+            float16=_FLOAT16.value,
         )
         print('\n'.join(export_lines(workdir, output, bundle)))
         return

@@ -12,6 +12,7 @@ from apgan_jax import identity_file
 from apgan_jax.bundle import load_bundle, read_model_card, save_bundle
 from apgan_jax.errors import UserError
 from apgan_jax.files import safetensors_file
+from apgan_jax.files.tensors import flatten
 from support.identities import random_identity
 
 
@@ -75,6 +76,32 @@ def test_where_it_computes_in_bfloat16_is_not_written(tiny_bundle, tmp_path):
     path = tmp_path / 'b.safetensors'
     save_bundle(path, dataclasses.replace(tiny_bundle, generator=bfloat16))
     assert load_bundle(path).generator.dtype is None
+
+
+def test_in_half_the_size_the_generator_is_rounded_and_the_encoder_is_not(tiny_bundle, tmp_path):
+    path, whole = tmp_path / 'half.safetensors', tmp_path / 'whole.safetensors'
+    save_bundle(path, tiny_bundle, float16=True)
+    save_bundle(whole, tiny_bundle)
+    saved = sum(2 * leaf.size for leaf in jax.tree.leaves(tiny_bundle.generator_params))
+    assert whole.stat().st_size - path.stat().st_size == pytest.approx(saved, rel=0.05)
+    loaded = load_bundle(path)
+    for name, value in flatten(loaded.generator_params).items():
+        assert value.dtype == np.float32
+        wanted = flatten(tiny_bundle.generator_params)[name]
+        np.testing.assert_allclose(value, wanted, rtol=1e-3, atol=1e-7)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        loaded.identity_encoder.params,
+        tiny_bundle.identity_encoder.params,
+    )
+
+
+def test_what_16_bits_do_not_hold_is_named_and_nothing_is_written(tiny_bundle, tmp_path):
+    params = jax.tree.map(lambda leaf: np.full_like(leaf, 1e5), tiny_bundle.generator_params)
+    path = tmp_path / 'half.safetensors'
+    with pytest.raises(UserError, match=r'has 100000, which 16 bits do not hold; leave out'):
+        save_bundle(path, dataclasses.replace(tiny_bundle, generator_params=params), float16=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_holds_what_the_design_says(tiny_bundle_file):

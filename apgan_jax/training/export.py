@@ -22,6 +22,7 @@ def export(
     *,
     model_card: Path | None = None,
     with_discriminator: bool = False,
+    float16: bool = False,
 ) -> Bundle:
     """Writes the latest checkpoint's generator as a bundle.
 
@@ -30,12 +31,13 @@ def export(
       output: the file to write.
       model_card: JSON whose fields are added to the card.
       with_discriminator: whether to write it too, beside the bundle, for a warm start.
+      float16: in half the size, see `save_bundle`.
 
     Returns:
       The bundle.
 
     Raises:
-      UserError: no checkpoint, or an output that exists.
+      UserError: no checkpoint, an output that exists, or a number that 16 bits do not hold.
     """
     beside = discriminator_file_of(output)
     for path in (Path(output), *([beside] if with_discriminator else [])):
@@ -46,10 +48,11 @@ def export(
     checkpoint = checkpointing.restore_for_export(workdir)
     card = read_model_card(Path(model_card)) if model_card else {}
     bundle = _bundle(checkpoint, {'name': Path(output).stem} | card)
-    save_bundle(output, bundle)
+    save_bundle(output, bundle, float16=float16)
     if with_discriminator:
         state = checkpoint[0]
-        save_discriminator(beside, state['discriminator_params'], state['discriminator_spectral'])
+        params, spectral = state['discriminator_params'], state['discriminator_spectral']
+        save_discriminator(beside, params, spectral, float16=float16)
     return bundle
 
 

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from apgan_jax.bundle import load_bundle
+from apgan_jax.bundle import discriminator_file_of, load_bundle, load_discriminator
 from apgan_jax.errors import UserError
+from apgan_jax.files.tensors import flatten
 from apgan_jax.models import spectral_norm
 from apgan_jax.training import export
 from configs import tiny
@@ -36,6 +37,16 @@ def test_the_card_tells_of_the_run_and_takes_more_fields(workdir, tmp_path):
     card = load_bundle(output).model_card
     told = {name: card[name] for name in ('name', 'steps', 'batch_size', 'licence')}
     assert told == {'name': 'model', 'steps': 4, 'batch_size': 8, 'licence': 'none'}
+
+
+def test_a_discriminator_in_half_the_size_starts_a_run_too(workdir, tmp_path, tiny_state):
+    output = tmp_path / 'model.safetensors'
+    export.export(workdir, output, with_discriminator=True, float16=True)
+    params, spectral = load_discriminator(discriminator_file_of(output))
+    for name, value in flatten(tiny_state.discriminator_params).items():
+        assert params[name].dtype == np.float32
+        np.testing.assert_allclose(params[name], value, rtol=1e-3, atol=1e-6)
+    assert spectral.keys() == tiny_state.discriminator_spectral.keys()
 
 
 def test_a_file_that_exists_is_not_replaced(workdir, tmp_path):
