@@ -116,7 +116,7 @@ ROWS = (
     {'networks'},
     {'metrics'},
     {'inference', 'training'},
-    {'evaluation'},
+    {'api', 'evaluation'},
     {'cli', 'main'},
     {'demo'},
 )

@@ -77,6 +77,11 @@ class Face:
         """Eyes, nose tip and mouth corners, float32 (5, 2); see `five_points`."""
         return five_points(self.landmarks)
 
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom), pixels."""
+        return box_of(self.landmarks)
+
     @functools.cached_property
     def location(self) -> Location:
         """Of the landmarks, see `location_of`."""
@@ -91,6 +96,12 @@ class Face:
     def area(self) -> float:
         """Area of the face mesh's bounding box, square pixels."""
         return float(np.prod(np.ptp(self.landmarks[:468], axis=0)))
+
+
+def box_of(landmarks: np.ndarray) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of landmarks (n, 2), pixels."""
+    (left, top), (right, bottom) = landmarks.min(axis=0), landmarks.max(axis=0)
+    return float(left), float(top), float(right), float(bottom)
 
 
 def location_of(landmarks: np.ndarray) -> Location:
@@ -161,7 +172,7 @@ def without_chatter() -> Iterator[None]:
 
 
 class Closing:
-    """A context manager about a MediaPipe task; left to the interpreter's exit it complains."""
+    """A context manager about a MediaPipe task, which complains if the interpreter ends it."""
 
     _task: Any
 
@@ -177,9 +188,11 @@ class Closing:
         self.close()
 
     def close(self) -> None:
-        """Frees MediaPipe's graph."""
-        with without_chatter():
-            self._task.close()
+        """Frees MediaPipe's graph; a second time it does nothing."""
+        task, self._task = self._task, None
+        if task is not None:
+            with without_chatter():
+                task.close()
 
 
 def create_task(kind: Any, options: Any) -> Any:

@@ -24,7 +24,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.face import scene_cuts
 from apgan_jax.face.detection import FaceDetector, SmallFaceDetector
 from apgan_jax.face.finding import FaceReader
-from apgan_jax.face.landmarks import Closing, FaceLandmarker, location_of
+from apgan_jax.face.landmarks import Closing, FaceLandmarker, box_of, location_of
 from apgan_jax.face.locations import Location
 from apgan_jax.face.people import People
 from apgan_jax.face.smoothing import FaceSmoother
@@ -80,9 +80,7 @@ class TrackedFace:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """(left, top, right, bottom) of the face mesh, pixels."""
-        left, top = self.landmarks.min(axis=0)
-        right, bottom = self.landmarks.max(axis=0)
-        return float(left), float(top), float(right), float(bottom)
+        return box_of(self.landmarks)
 
 
 @dataclasses.dataclass(frozen=True)

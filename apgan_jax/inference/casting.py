@@ -7,7 +7,7 @@ and `restore`, so that a run that was cut off goes on as if it had not been.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -260,6 +260,26 @@ def _entry(path: Path, number: int, entry: Any) -> MapEntry:
         )
     like, *source = (path.parent / name for name in (entry['like'], *sources))
     return MapEntry(like, tuple(source))
+
+
+@dataclasses.dataclass
+class ByNumber(_Forgetful):
+    """Some of the people, each with a source of their own.
+
+    Attributes:
+      identities: of the sources, leading axis 1 each, by the person's number as of `Numbered`.
+    """
+
+    identities: Mapping[int, IdentityEmbedding]
+
+    def __call__(self, faces: Sequence[TrackedFace]) -> list[Role]:
+        """Roles for the faces of those people."""
+        numbered = ((face, face.person + 1) for face in faces)
+        return [
+            Role(face, self.identities[number], number)
+            for face, number in numbered
+            if number in self.identities
+        ]
 
 
 @dataclasses.dataclass

@@ -42,6 +42,11 @@ class PersonCounts:
     blurred: int = 0
     left: int = 0
 
+    @property
+    def fate(self) -> Fate:
+        """The weightiest of what became of it: of one picture, what became of it there."""
+        return 'swapped' if self.swapped else 'blurred' if self.blurred else 'left'
+
     def add(self, other: 'PersonCounts') -> None:
         """Counts other frames too."""
         for field in dataclasses.fields(self):

@@ -16,7 +16,6 @@ from apgan_jax.face.aligned import AlignedFace, align_face
 from apgan_jax.face.colour import is_grey, match_skin, without_colour
 from apgan_jax.face.detail import agreement
 from apgan_jax.face.hair import without_hair
-from apgan_jax.face.landmarks import location_of
 from apgan_jax.face.locations import Location
 from apgan_jax.face.tracking import TrackedFace
 from apgan_jax.inference.anonymity import LikenessCheck, blurred_patch
@@ -184,7 +183,7 @@ class FrameSwapper:
     def _prepare(self, frame: F, faces: Sequence[TrackedFace]) -> _Work:
         people = {face.person: PersonCounts(frames=1) for face in faces}
         counts = FaceCounts(1, int(not faces), people)
-        locations = {face.person: location_of(face.landmarks) for face in faces}
+        locations = {face.person: face.location for face in faces}
         work = _Work(Swapped(frame, [], counts, locations), [])
         aligned = self._aligned(work.done, faces)
         for face, each in aligned:

@@ -1,9 +1,9 @@
-"""The three jobs of the command line: one source, a map of people, everybody anonymous."""
+"""Who becomes whom: one source, people by number or by photo, everybody anonymous."""
 
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -18,6 +18,7 @@ from apgan_jax.inference.anonymity import TooAlike
 from apgan_jax.inference.blend import DEFAULT_BLEND, Blend
 from apgan_jax.inference.casting import (
     Anonymous,
+    ByNumber,
     FaceSelector,
     Like,
     Mapped,
@@ -48,24 +49,72 @@ def swap_job(
     Raises:
       UserError: a source is unreadable or shows no face, or `face` is no choice.
     """
-    like_vector = functools.cache(functools.partial(_photo_vector, swapper=swapper))
+    # Before the sources are read: a wrong word is found at once.
+    choose = _choosing(swapper, face)
+    source = load_source(paths, swapper, video_frames=video_frames)
+    return _source_job(swapper, source.identity, choose, {'face': face}, blend), source
 
-    def select(means: IdentityMeans) -> FaceSelector:
-        return parse_selector(face, like=lambda path: Like(like_vector(path), means))
+
+def identity_job(
+    swapper: Swapper,
+    identity: IdentityEmbedding,
+    *,
+    face: str = 'largest',
+    blend: Blend = DEFAULT_BLEND,
+) -> Job:
+    """As `swap_job`, with an identity that is known.
+
+    Raises:
+      UserError: `face` is no choice.
+    """
+    return _source_job(swapper, identity, _choosing(swapper, face), {'face': face}, blend)
+
+
+def people_job(
+    swapper: Swapper,
+    identities: Mapping[int, IdentityEmbedding],
+    *,
+    blend: Blend = DEFAULT_BLEND,
+) -> Job:
+    """An identity for each of some people of a target, by their numbers, from 1."""
 
     def begin() -> FrameSwapper:
         means = IdentityMeans(swapper.embed)
-        casting = OneSource(source.identity, select(means))
-        return FrameSwapper(swapper, casting, means, blend=blend)
+        return FrameSwapper(swapper, ByNumber(identities), means, blend=blend)
 
-    # Before the sources are read: a wrong word is found at once.
-    selector = select(IdentityMeans(swapper.embed))
-    source = load_source(paths, swapper, video_frames=video_frames)
-    fingerprint = {'source': _hash(source.identity), 'face': face, **dataclasses.asdict(blend)}
+    people = {str(number): _hash(identity) for number, identity in sorted(identities.items())}
+    fingerprint = {'people': people, **dataclasses.asdict(blend)}
+    return Job(swapper, begin, _face_embedder(swapper), fingerprint=fingerprint)
+
+
+def _choosing(swapper: Swapper, face: str) -> Callable[[IdentityMeans], FaceSelector]:
+    """What makes the selector that `--face` names, which is one."""
+    like_vector = functools.cache(functools.partial(_photo_vector, swapper=swapper))
+
+    def choose(means: IdentityMeans) -> FaceSelector:
+        return parse_selector(face, like=lambda path: Like(like_vector(path), means))
+
+    choose(IdentityMeans(swapper.embed))
+    return choose
+
+
+def _source_job(
+    swapper: Swapper,
+    identity: IdentityEmbedding,
+    choose: Callable[[IdentityMeans], FaceSelector],
+    choice: Mapping[str, str],
+    blend: Blend,
+) -> Job:
+    def begin() -> FrameSwapper:
+        means = IdentityMeans(swapper.embed)
+        return FrameSwapper(swapper, OneSource(identity, choose(means)), means, blend=blend)
+
+    fingerprint = {'source': _hash(identity), **choice, **dataclasses.asdict(blend)}
+    selector = choose(IdentityMeans(swapper.embed))
     if isinstance(selector, Like):
         # Another photo under the same name is another person.
         fingerprint['like'] = hashlib.sha256(selector.vector.tobytes()).hexdigest()
-    return Job(swapper, begin, _face_embedder(swapper), fingerprint=fingerprint), source
+    return Job(swapper, begin, _face_embedder(swapper), fingerprint=fingerprint)
 
 
 def map_job(swapper: Swapper, path: Path, *, blend: Blend = DEFAULT_BLEND) -> Job:

@@ -73,35 +73,37 @@ class SourcePicture(NamedTuple):
 
 
 def load_source(
-    paths: Sequence[Path], swapper: Swapper, *, video_frames: int = VIDEO_FRAMES
+    given: Sequence[Path | np.ndarray], swapper: Swapper, *, video_frames: int = VIDEO_FRAMES
 ) -> Source:
     """The mean over photos and frames of videos of one person, or a saved identity.
 
     Args:
-      paths: photos, videos and folders of photos, or one identity file.
+      given: photos, videos, folders of photos and pictures, RGB uint8 (h, w, 3); or one identity
+        file.
       swapper: the model.
       video_frames: evenly spaced ones of each video.
 
     Raises:
       UserError: a file is unreadable, none shows a face, or the identity file does not fit.
     """
+    paths = [each for each in given if isinstance(each, Path)]
     saved = [path for path in paths if path.suffix == '.safetensors']
     if saved:
-        if len(paths) > 1:
+        if len(given) > 1:
             raise UserError(
                 f'--source {saved[0]}: an identity file stands alone; give either one identity '
                 'file or photos and videos'
             )
         return Source(load_identity(saved[0], swapper.bundle.identity_encoder))
-    paths = [file for path in paths for file in _files(path)]
-    pictures = read_source_pictures(paths, swapper.bundle.crop_spec, video_frames=video_frames)
+    files = [file for each in given for file in _files(each)]
+    pictures = read_source_pictures(files, swapper.bundle.crop_spec, video_frames=video_frames)
     return _average(pictures, paths, swapper)
 
 
 def read_source_pictures(
-    paths: Sequence[Path], spec: CropSpec, *, video_frames: int = VIDEO_FRAMES
+    given: Sequence[Path | np.ndarray], spec: CropSpec, *, video_frames: int = VIDEO_FRAMES
 ) -> list[SourcePicture]:
-    """The largest face of each photo and of evenly spaced frames of each video.
+    """The largest face of each photo or picture and of evenly spaced frames of each video.
 
     Raises:
       UserError: a file is unreadable.
@@ -109,8 +111,8 @@ def read_source_pictures(
     with FaceFinder(expressions=True) as finder:
         return [
             _look_at(name, picture, finder, spec)
-            for path in paths
-            for name, picture in _pictures(path, video_frames)
+            for number, each in enumerate(given, start=1)
+            for name, picture in _pictures(each, number, video_frames)
         ]
 
 
@@ -120,7 +122,12 @@ def usable(pictures: Sequence[SourcePicture]) -> list[SourcePicture]:
     return good or [each for each in pictures if each.crop is not None]
 
 
-def _pictures(path: Path, video_frames: int) -> Iterator[tuple[str, np.ndarray]]:
+def _pictures(
+    path: Path | np.ndarray, number: int, video_frames: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(path, np.ndarray):
+        yield f'picture {number}', path
+        return
     if is_photo(path):
         yield str(path), read_photo(path).rgb
         return
@@ -128,8 +135,8 @@ def _pictures(path: Path, video_frames: int) -> Iterator[tuple[str, np.ndarray]]
         yield f'{path} at {frame.time:.2f} s', frame.rgb
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
+def _files(path: Path | np.ndarray) -> Sequence[Path | np.ndarray]:
+    if isinstance(path, np.ndarray) or not path.is_dir():
         return [path]
     files = images_in(path)
     if not files:
@@ -150,10 +157,8 @@ def _look_at(name: str, picture: np.ndarray, finder: FaceFinder, spec: CropSpec)
 def _average(pictures: Sequence[SourcePicture], paths: Sequence[Path], swapper: Swapper) -> Source:
     used = usable(pictures)
     if not used:
-        raise UserError(
-            f'--source {" ".join(map(str, paths))}: no face found; give a photo with a clear, '
-            'large face'
-        )
+        names = ' '.join(map(str, paths)) or 'pictures'
+        raise UserError(f'--source {names}: no face found; give a photo with a clear, large face')
     crops = [each.crop for each in used if each.crop is not None]
     left_out = [f'{each.name}: {each.fault}' for each in pictures if each not in used]
     doubts = [
