@@ -26,8 +26,10 @@ _MIN_SCORE = 0.6
 # Faces that fill the picture are found at this one.
 _CLOSE_UP_WIDTH = 320
 # Tiles are searched at full size; pixels that they share, the size up to which faces are found in
-# them.
-_TILE, _TILES_SHARE = 1280, 192
+# them. Larger faces are found at a glance, or in tiles of the picture made so many times smaller.
+_TILE, _TILES_SHARE, _STEP = 1280, 192, 4
+# At a glance faces are found that have so many pixels there; both ways find those in between.
+_LEAST_AT_A_GLANCE, _OVERLAP = 24, 0.8
 # Pixels of the window that a face is looked for in whose place is known, and its side in sizes of
 # the face; nobody looks for one where there is none, so little is enough.
 _CLOSE_LOOK, _CLOSE_LOOK_SIDE, _CLOSE_LOOK_SCORE = 320, 2.4, 0.3
@@ -111,7 +113,7 @@ class SmallFaceDetector:
         """
         rows = [self._rows(picture, width) for width in (_CLOSE_UP_WIDTH, _SEARCH_WIDTH)]
         if max(picture.shape[:2]) > _SEARCH_WIDTH:
-            rows += [self._rows_of_tile(picture, left, top) for left, top in _tiles(picture)]
+            rows += self._rows_of_tiles(picture)
         found = np.concatenate(rows)
         kept = cv2.dnn.NMSBoxes(found[:, :4].tolist(), found[:, 14].tolist(), 0.0, _SAME_OVERLAP)
         return [_detection(row) for row in found[np.array(kept, int).reshape(-1)]]
@@ -168,6 +170,19 @@ class SmallFaceDetector:
         enlarged = np.array([*[width / size[0], height / size[1]] * 7, 1.0], np.float32)
         return found[np.argsort(-found[:, 14])] * enlarged
 
+    def _rows_of_tiles(self, picture: np.ndarray) -> Iterator[np.ndarray]:
+        """Of all faces that a glance does not show."""
+        least_seen = _LEAST_AT_A_GLANCE * max(picture.shape[:2]) / _SEARCH_WIDTH
+        scale, smaller = 1, picture
+        while True:
+            for left, top in _tiles(smaller):
+                yield self._rows_of_tile(smaller, left, top) * _enlarging(scale)
+            if least_seen < _OVERLAP * scale * _TILES_SHARE:
+                return
+            scale *= _STEP
+            size = [max(1, round(side / scale)) for side in picture.shape[1::-1]]
+            smaller = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
     def _rows_of_tile(self, picture: np.ndarray, left: int, top: int) -> np.ndarray:
         """Of the small faces in a tile; the others have been found at a glance."""
         rows = self._rows(picture[top : top + _TILE, left : left + _TILE], _TILE)
@@ -189,6 +204,11 @@ def _detection(row: np.ndarray, picture_from_window: np.ndarray = _UNMOVED) -> D
 def _distances(rows: np.ndarray, middle: float) -> np.ndarray:
     """Of the faces' centres from the middle of a square window, (n,), pixels."""
     return np.hypot(*(rows[:, :2] + rows[:, 2:4] / 2 - middle).T)
+
+
+def _enlarging(scale: float) -> np.ndarray:
+    """What makes rows of a smaller picture those of the picture."""
+    return np.array([*[scale] * 14, 1.0], np.float32)
 
 
 def _tiles(picture: np.ndarray) -> Iterator[tuple[int, int]]:

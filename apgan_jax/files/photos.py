@@ -33,6 +33,8 @@ _GREY_MODES = ('1', 'L', 'LA', 'La', 'I;16', 'I;16B', 'I;16L')
 # Places in a PNG file, and the types of colour that are none.
 _PNG_DEPTH, _PNG_COLOUR, _PNG_GREY = 24, 25, (0, 4)
 _BITS_PER_SAMPLE = 258
+# A picture whose brightest value is this part of white hides what it shows.
+_NEARLY_BLACK = 4
 
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
@@ -81,6 +83,30 @@ class WholePhoto:
         elif self.is_grey:
             picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         return picture.astype(np.float32) * np.float32(self.highest / 255)
+
+    def brightened(self) -> tuple['WholePhoto', float]:
+        """Itself, or of a picture that is nearly black one with its full range, and the gain."""
+        most = int(self.pixels.max(initial=0))
+        if not 0 < most <= self.highest // _NEARLY_BLACK:
+            return self, 1.0
+        gain = self.highest / most
+        return self.multiplied(gain), gain
+
+    def multiplied(self, gain: float) -> 'WholePhoto':
+        """One with other values, of the same type."""
+        pixels = np.rint(self.pixels * np.float32(gain)).clip(0, self.highest)
+        return replace(self, pixels=pixels.astype(self.pixels.dtype))
+
+    def over(self, background: int) -> 'WholePhoto':
+        """An opaque one, before a grey of 0 to 255."""
+        if self.alpha is None:
+            return self
+        opacity = self.alpha.astype(np.float32) / np.iinfo(self.alpha.dtype).max
+        opacity = opacity if self.is_grey else opacity[:, :, None]
+        grey = np.float32(background / 255 * self.highest)
+        pixels = np.rint(self.pixels * opacity + grey * (1 - opacity))
+        lost = (*self.not_kept, 'transparency, which showed a face')
+        return replace(self, pixels=pixels.astype(self.pixels.dtype), alpha=None, not_kept=lost)
 
     def bare(self) -> 'WholePhoto':
         """What a viewer sees and nothing else: profiles name cameras and screens, too.

@@ -14,6 +14,7 @@ from apgan_jax.face.finding import FaceFinder, FoundFaces
 from apgan_jax.face.tracking import Embed, FaceTracker, TrackedFace
 from apgan_jax.files.photo_writing import write_photo
 from apgan_jax.files.photos import is_photo, read_photo
+from apgan_jax.inference.exposed import exposed
 from apgan_jax.inference.face_counts import FaceCounts
 from apgan_jax.inference.frame_swapper import FrameSwapper, Swapped
 from apgan_jax.inference.label import render_label
@@ -219,13 +220,16 @@ def swap_photo(
       UserError: see `swap_file`.
     """
     with _marked(target, output, job, how) as (unsigned, edit):
-        photo = read_photo(target)
+        photo, gain = read_photo(target), 1.0
+        if job.kind == 'anonymised':
+            photo, gain = exposed(photo, finder)
         done = _swapped(photo.rgb, finder.find(photo.rgb), job.begin(), job.look and job.look())
         _check_counts(done.counts, target, how)
         # Nothing but the picture, where nobody is to be known by it.
         photo = photo.bare() if job.kind == 'anonymised' else photo
-        patches = [*done.patches, *_label(how.label, photo.rgb.shape)]
-        not_kept = write_photo(unsigned, paint_photo(photo, patches))
+        painted = paint_photo(photo, done.patches)
+        painted = painted if gain == 1 else painted.multiplied(1 / gain)
+        not_kept = write_photo(unsigned, paint_photo(painted, _label(how.label, photo.rgb.shape)))
         edit.faces_swapped, edit.faces_blurred = done.counts.swapped, done.counts.blurred
     return SwapReport(done.counts, not_kept=photo.not_kept + not_kept)
 

@@ -76,3 +76,15 @@ def test_a_missing_landmark_model_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv(MODEL_FILE_VARIABLE, str(tmp_path / 'none.task'))
     with pytest.raises(UserError, match=r'none\.task.*pip install'):
         FaceDetector()
+
+
+@pytest.mark.parametrize(('height', 'size'), [(9000, 190), (16_000, 260), (16_000, 380)])
+def test_faces_of_every_size_are_found_in_a_long_picture(small_faces, height, size):
+    picture = np.full((height, 1280, 3), 128, np.uint8)
+    tops = range(100, height - 720, 3000)
+    for top in tops:
+        picture[top : top + 720] = add_face(empty(), (640, 330), size)
+    found = [found.location for found in small_faces.search(picture)]
+    for top in tops:
+        place = complex(640, top + 330)
+        assert sum(abs(each.centre - place) < 0.3 * size for each in found) == 1
