@@ -1,8 +1,10 @@
 """The `apgan` command: parse, check, call the library, report."""
 
 import argparse
+import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f'apgan {options.command}: {error}', file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Of `| head`, which has read enough; or the interpreter complains at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print(f'apgan {options.command}: interrupted; {_what_is_left(options)}', file=sys.stderr)
         return 130
@@ -49,10 +55,14 @@ def _what_is_left(options: argparse.Namespace) -> str:
 
 
 def _check_text(arguments: Sequence[str]) -> None:
-    """Refuses names that are no text, which neither a terminal nor the mark could show."""
-    for argument in arguments:
+    """Refuses what is empty, and names that neither a terminal nor the mark could show."""
+    for before, argument in itertools.pairwise(['', *arguments]):
         if not is_plain(argument):
-            raise UserError(f'{argument!r}: is no UTF-8 text of one line; rename the file')
+            remedy = 'write it in one line' if before == '--label' else 'rename the file'
+            raise UserError(f'{argument!r}: is no UTF-8 text of one line; {remedy}')
+        # A variable of a script that is not set; as a path it would be the folder one is in.
+        if not argument or re.fullmatch('--[a-z-]+=', argument):
+            raise UserError(f'{argument or before}: what follows is empty; give a value')
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -217,9 +227,6 @@ def _check_places(options: argparse.Namespace) -> None:
     written = {'output': options.output}
     if options.contact_sheet:
         written['contact-sheet'] = options.contact_sheet
-    names = ('target', 'source', 'map', 'bundle', 'certificate', 'key')
-    given = {name: value for name in names if (value := getattr(options, name, None))}
-    read = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
     targets.check_files(
         options.target,
         options.output,
@@ -227,11 +234,35 @@ def _check_places(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
         resume=options.resume,
     )
-    targets.check_apart(written, read)
+    targets.check_apart(written, _read_by(options))
     if options.contact_sheet:
+        # That of the run that is gone on with is drawn anew.
+        overwrite = options.overwrite or (options.resume and _is_marked(options.contact_sheet))
         targets.check_sheet(
-            options.contact_sheet, options.target, options.output, overwrite=options.overwrite
+            options.contact_sheet, options.target, options.output, overwrite=overwrite
         )
+
+
+def _is_marked(path: Path) -> bool:
+    """Whether a file is one that this tool has made."""
+    from apgan_jax.provenance import manifest
+
+    return path.is_file() and manifest.verify(path).bundle_sha256 is not None
+
+
+def _read_by(options: argparse.Namespace) -> dict[str, list[Path]]:
+    """All files that a command reads, by the option that names them."""
+    from apgan_jax.inference import casting, targets
+
+    names = ('target', 'source', 'map', 'bundle', 'certificate', 'key')
+    given = {name: value for name in names if (value := getattr(options, name, None))}
+    read = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+    if face := casting.photo_of(getattr(options, 'face', None) or ''):
+        read['face'] = [face]
+    if getattr(options, 'map', None):
+        entries = casting.read_map(options.map)
+        read['map'] += [file for entry in entries for file in (entry.like, *entry.source)]
+    return {name: targets.files_of(paths) for name, paths in read.items()}
 
 
 def _write_sheet(sheet: Path, pairs: Sequence[tuple[Path, Path]], bundle, how) -> None:

@@ -19,8 +19,8 @@ from apgan_jax.models.identity import (
 
 SHIPPED_IDENTITY = asset('identity_demo.safetensors')
 _REMEDY = 'give a file that `apgan identity save` wrote'
-# Of the vector, which has the length 1: shorter and longer ones are nobody's.
-_LENGTHS = (1e-3, 1e3)
+# Of the vector, which has the length 1, give or take: others are nobody's.
+_LENGTHS = (0.1, 10)
 _RULES = {
     'identity_encoder': mapping(),
     'description': Rule(lambda value: isinstance(value, str), 'a text').or_missing(),
@@ -106,5 +106,5 @@ def _checked(
     tensors = finite_float32(tensors, where=where, remedy=_REMEDY)
     length = float(np.linalg.norm(tensors[_VECTOR].astype(np.float64)))
     if not _LENGTHS[0] <= length <= _LENGTHS[1]:
-        raise UserError(f'{where}: {_VECTOR} has the length {length:g}, not 1; {_REMEDY}')
+        raise UserError(f'{where}: {_VECTOR} has the length {length:g}, not about 1; {_REMEDY}')
     return tensors

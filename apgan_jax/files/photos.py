@@ -283,8 +283,9 @@ def _not_kept(
     image: Image.Image, data: bytes, *, has_profile: bool, has_exif: bool
 ) -> tuple[str, ...]:
     lost = []
-    if _count(image) > 1:
-        lost.append(f'all but the first of {_count(image)} pictures')
+    count = getattr(image, 'n_frames', 1)
+    if count > 1:
+        lost.append(f'all but the first of {count} pictures')
     if image.mode == 'CMYK':
         lost.append('CMYK colours')
     elif image.info.get('icc_profile') and not has_profile:

@@ -39,7 +39,7 @@ def read(path: Path, what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f'{path}: no such file; give a {what} (.safetensors)')
+        raise UserError(f'{path}: no such file; give the path of a .safetensors file ({what})')
     try:
         with safe_open(path, framework='numpy') as file:
             metadata = file.metadata() or {}

@@ -207,15 +207,21 @@ def parse_selector(text: str, *, like: Callable[[Path], FaceSelector]) -> FaceSe
         return EveryFace()
     if text in ('left', 'right'):
         return Outermost(text)
-    if text.startswith('like:'):
-        return like(Path(text.removeprefix('like:')))
+    if photo := photo_of(text):
+        return like(photo)
     # Longer ones are nobody's number, and Python refuses to read them from 4,300 digits on.
-    if text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) > 0:
+    if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) > 0:
         return Numbered(int(text))
     raise UserError(
         f'--face {text[:_LONGEST_SHOWN]}: must be one of {", ".join(_SELECTORS)}, a number from 1, '
         'or like:PHOTO'
     )
+
+
+def photo_of(text: str) -> Path | None:
+    """The photo that a `--face` text names; None if it names none."""
+    name = text.removeprefix('like:')
+    return Path(name) if name and name != text else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,18 +51,23 @@ class FolderReport(SwapReport):
       passed_on: names of files in which nothing was changed.
       finished: of those that an earlier run had finished.
       left_out: of what is neither photo nor video.
+      is_bare: whether metadata is left out of what is passed on.
     """
 
     notes: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     passed_on: list[str] = dataclasses.field(default_factory=list)
     finished: list[str] = dataclasses.field(default_factory=list)
     left_out: list[str] = dataclasses.field(default_factory=list)
+    is_bare: bool = False
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
-        lines = [*self.counts.lines(), *_grouped(self.notes)]
+        is_idle = self.finished and not self.counts.frames
+        counts = ['everything was finished before'] if is_idle else self.counts.lines()
+        lines = [*counts, *_grouped(self.notes)]
         if self.passed_on:
-            lines.append(f'passed on unchanged and without a mark: {_named(self.passed_on)}')
+            how = 'without metadata' if self.is_bare else 'unchanged'
+            lines.append(f'passed on {how} and without a mark: {_named(self.passed_on)}')
         if self.finished:
             lines.append(f'finished before: {_named(self.finished)}')
         if self.left_out:
@@ -202,7 +207,11 @@ class _FolderWork:
         self._written: list[Path] = []
         media = find_media(folder, without=output)
         self._files = media.files
-        self.report = FolderReport(FaceCounts(), left_out=[_shown(each) for each in media.left_out])
+        self.report = FolderReport(
+            FaceCounts(),
+            left_out=[_shown(each) for each in media.left_out],
+            is_bare=job.kind == 'anonymised',
+        )
         for path, reason in media.unreadable.items():
             self.report.failed[_shown(path)] = f'cannot be looked into ({reason})'
 
@@ -225,7 +234,7 @@ class _FolderWork:
         counts, failed = self.report.counts, self.report.failed
         if self._allow_none or counts.swapped or counts.blurred:
             return
-        if any(self._has_own_mark(output) for _, output in self.report.pairs):
+        if any(self._own_mark(output) for _, output in self.report.pairs):
             return
         reasons = [f'{name}: {reason}' for name, reason in failed.items()]
         why = f' ({_named(reasons, "; ")})' if reasons else ''
@@ -252,6 +261,8 @@ class _FolderWork:
         if place and self._is_known(file):
             counts = self._journal.counts_of(_shown(file)) or FaceCounts()
             self.report.finished.append(_shown(file))
+            if not self._own_mark(place):
+                self.report.passed_on.append(_shown(file))
             self._add(file, place, SwapReport(counts))
             return
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -300,8 +311,8 @@ class _FolderWork:
         for place in {output, self._place_unchanged(target, output)}:
             if not place.exists():
                 continue
-            if self._has_own_mark(place):
-                return None if _is_older(place, target) else place
+            if mark := self._own_mark(place):
+                return None if _is_older(place, target) or _is_of_another(mark, target) else place
             if self._passing_on.has_put(target, place):
                 return place
             raise UserError(f'{place} is there and not of this job, or damaged; remove it')
@@ -312,20 +323,27 @@ class _FolderWork:
         is_noted = self._journal.counts_of(_shown(file)) is not None
         return is_noted or not self._journal.is_continued
 
-    def _has_own_mark(self, output: Path) -> bool:
-        """Whether a file is intact and says that it was made by this command with this model."""
+    def _own_mark(self, output: Path) -> manifest.ProvenanceReport | None:
+        """Of a file that is intact and says that this command made it with this model."""
         try:
             mark = manifest.verify(output, credentials=self._how.credentials)
         except UserError:
-            return False
+            return None
         is_intact = mark.state not in ('altered', 'absent')
-        made_by = mark.bundle_sha256, mark.edit and mark.edit.kind
-        return is_intact and made_by == (self._job.swapper.bundle.sha256, self._job.kind)
+        edit = mark.edit and (mark.edit.kind, mark.edit.label)
+        made_by = mark.bundle_sha256, edit
+        wanted = self._job.swapper.bundle.sha256, (self._job.kind, self._how.label)
+        return mark if is_intact and made_by == wanted else None
 
     def _reason(self, file: Path, error: Exception) -> str:
         """What an error says, less the name that stands before it."""
         text = str(error) if isinstance(error, UserError) else first_line(error)
         return text.removeprefix('--target ').removeprefix(f'{self._folder / file}: ')
+
+
+def _is_of_another(mark: manifest.ProvenanceReport, target: Path) -> bool:
+    """Whether a target is not what a file was made of, as far as its mark tells."""
+    return mark.parent_sha256 not in (None, manifest.parent_hash(target))
 
 
 def _is_older(path: Path, target: Path) -> bool:

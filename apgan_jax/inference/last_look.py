@@ -242,6 +242,7 @@ def _count(place: Location, done: Swapped, *, is_new: bool) -> None:
             return
     if is_new:
         done.counts.count('blurred')
+        done.counts.without_face = 0
 
 
 def _grown(location: Location, factor: float) -> Location:

@@ -7,7 +7,6 @@ out of the average and named; where nothing better is left, what shows a face at
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -56,7 +55,8 @@ class Source:
         return [*left_out, *(f'source: {line}' for line in self.doubts)]
 
 
-class SourcePicture(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class SourcePicture:
     """A photo of a source, or a frame of its video.
 
     Attributes:

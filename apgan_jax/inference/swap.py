@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from apgan_jax.video.segments import remove_segments
 from apgan_jax.video.writer import VideoStats, VideoWriter
 
 _DEFAULT_ENCODING = Encoding()
+_MOST_ASPECT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -334,12 +336,15 @@ def _swap_video(
     how: Output,
     on_frame: Callable[[], Any] | None,
 ) -> SwapReport:
-    bundle = job.swapper.bundle
+    bundle, is_anonymous = job.swapper.bundle, job.kind == 'anonymised'
     fingerprint = {**job.fingerprint, 'bundle': bundle.sha256, 'label': how.label}
     with (
         VideoReader(target, start=how.start, end=how.end) as reader,
-        FaceTracker(thorough=job.kind == 'anonymised', embed=job.embed) as tracker,
+        FaceTracker(thorough=is_anonymous, embed=job.embed) as tracker,
     ):
+        label = _label(how.label, (reader.info.height, reader.info.width))
+        if is_anonymous:
+            _check_aspect(target, reader.info.pixel_aspect)
         writer = VideoWriter(
             unsigned,
             reader,
@@ -347,7 +352,7 @@ def _swap_video(
             parts=parts_of(output),
             resume=how.resume,
             job=fingerprint,
-            bare=job.kind == 'anonymised',
+            bare=is_anonymous,
         )
         pixels = reader.info.height * reader.info.width
         session = Session(tracker, job.begin(), job.look and job.look(), pixels=pixels)
@@ -356,7 +361,6 @@ def _swap_video(
             state = SessionState.of_tree(writer.restored_notes)
             session.restore(state)
             counts.add(state.counts)
-        label = _label(how.label, (reader.info.height, reader.info.width))
         frames = writer.in_segments(reader.frames(writer.next_frame))
         with (
             contextlib.closing(session.run(frames)) as swapped,
@@ -374,6 +378,15 @@ def _swap_video(
             remove_segments(parts_of(output))
             raise
         return SwapReport(counts, writer.finish(keep_parts=True))
+
+
+def _check_aspect(target: Path | str, aspect: Fraction | None) -> None:
+    """Refuses pixels so long that nobody's face is one in the stored frame."""
+    if aspect is not None and not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
+        raise UserError(
+            f'--target {target}: has pixels of {aspect.numerator}:{aspect.denominator}, of more '
+            f'than {_MOST_ASPECT}:1 faces are not found; make them square first'
+        )
 
 
 def _check_counts(counts: FaceCounts, target: Path | str, how: Output) -> None:

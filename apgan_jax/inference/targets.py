@@ -8,7 +8,7 @@ from apgan_jax.errors import UserError
 from apgan_jax.files.media import find_media
 from apgan_jax.files.photo_writing import PHOTO_OUTPUT_SUFFIXES
 from apgan_jax.files.photos import is_photo
-from apgan_jax.video.reader import VideoReader, is_camera
+from apgan_jax.video.reader import CAMERA_PREFIX, VideoReader, is_camera
 from apgan_jax.video.writer import video_suffixes
 
 TargetKind = Literal['photo', 'video', 'camera', 'folder', 'folder of photos']
@@ -110,6 +110,13 @@ def check_sheet(sheet: Path, target: Path | str, output: Path, *, overwrite: boo
                 f'--contact-sheet {sheet}: lies in the folder of the {name}; choose a name outside'
             )
     check_output(sheet, overwrite=overwrite, option='--contact-sheet')
+
+
+def files_of(paths: Iterable[Path | str]) -> list[Path]:
+    """The files that paths stand for: a camera's own, and all photos of a folder beside it."""
+    plain = [Path(str(path).removeprefix(CAMERA_PREFIX)) for path in paths]
+    inside = [file for path in plain if path.is_dir() for file in path.iterdir()]
+    return [*plain, *inside]
 
 
 def check_apart(written: Mapping[str, Path], read: Mapping[str, Iterable[Path | str]]) -> None:

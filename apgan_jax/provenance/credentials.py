@@ -38,6 +38,8 @@ _LOG = logging.getLogger(__name__)
 _JOINT_FILE = 'credentials.pem'
 # Permissions of a file that let others than its owner at it.
 _OTHERS = 0o077
+# A PEM file has a few thousand.
+_MOST_BYTES = 1_000_000
 
 # What a certificate may be for. C2PA's reader accepts the first only, unless it is told of the
 # others, and calls a file `invalid` that was signed with one of them.
@@ -150,6 +152,8 @@ def load_or_create_credentials(directory: Path) -> Credentials:
     key, certificates = _own_files(directory)
     try:
         if key != certificates:
+            if certificates.exists() and not key.exists():
+                raise UserError(f'{key} is missing')
             _publish_once(key, _new_key)
             # Whoever comes first, its certificates are for the one key that is there.
             _publish_once(certificates, lambda: _new_certificates(key))
@@ -242,12 +246,19 @@ def pem(*certificates: x509.Certificate) -> bytes:
 
 
 def _read(path: Path) -> bytes:
+    # Opening a pipe would wait, and a device may have no end.
+    if path.exists() and not path.is_file():
+        raise UserError(f'{path}: is not a file; give the path of a PEM file')
     try:
-        return path.read_bytes()
+        with path.open('rb') as file:
+            content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise UserError(
             f'{path}: cannot be read ({error.strerror}); give the path of a PEM file'
         ) from error
+    if len(content) > _MOST_BYTES:
+        raise UserError(f'{path}: is longer than a megabyte; give the path of a PEM file')
+    return content
 
 
 def _load_key(path: Path) -> PrivateKeyTypes:

@@ -244,7 +244,7 @@ def marked_output(
             _check_readable(unsigned)
             xmp.declare_synthetic(unsigned)
             definition = _manifest_definition(
-                output.name, parent, model_name, bundle_sha256, edit or Edit()
+                output, parent, model_name, bundle_sha256, edit or Edit()
             )
             _sign(unsigned, output, parent, definition, credentials)
     # Every kind, because the media libraries have their own for a full disk.
@@ -497,7 +497,7 @@ def _new_builder(
 
 
 def _manifest_definition(
-    title: str, parent: Path | None, model_name: str, bundle_sha256: str, edit: Edit
+    output: Path, parent: Path | None, model_name: str, bundle_sha256: str, edit: Edit
 ) -> dict[str, Any]:
     model = {'name': model_name, 'bundle_sha256': bundle_sha256}
     said = {name: value for name, value in asdict(edit).items() if value is not None}
@@ -507,15 +507,18 @@ def _manifest_definition(
         _EDIT_LABEL: said,
     }
     if parent and edit.kind == 'anonymised':
-        assertions[_REDACTION_LABEL] = {'parent_sha256': _sha256(parent)}
+        assertions[_REDACTION_LABEL] = {'parent_sha256': parent_hash(parent)}
+    # A folder's files keep their names, which may be people's.
+    is_anonymous = edit.kind == 'anonymised'
     return {
-        'title': title,
+        'title': f'anonymised{output.suffix}' if is_anonymous else output.name,
         'claim_generator_info': [_AGENT],
         'assertions': [{'label': label, 'data': data} for label, data in assertions.items()],
     }
 
 
-def _sha256(path: Path) -> str:
+def parent_hash(path: Path) -> str:
+    """What a mark keeps of the file that something was made of: SHA-256, hexadecimal."""
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 

@@ -26,17 +26,22 @@ _WAYS: dict[str, tuple[type[Track], ...]] = {
     'audio': (CopiedSound, EncodedSound),
     'subtitle': (CopiedText, ConvertedText),
 }
+# Codecs whose header holds titles and names.
+_WITH_COMMENTS = ('vorbis', 'speex')
 _TRIED_PACKETS = 8
 # Of all streams together: in a long film the first words may come late.
 _MOST_PACKETS = 4000
 
 
-def choose_tracks(reader: VideoReader, format_name: str) -> dict[int, type[Track]]:
+def choose_tracks(
+    reader: VideoReader, format_name: str, *, bare: bool = False
+) -> dict[int, type[Track]]:
     """The best way to carry each stream of a reader's target but the picture.
 
     Args:
       reader: whose target is opened once more for each try. A live one cannot be.
       format_name: of the container, FFmpeg's.
+      bare: without comments; what has them in its own header is not copied.
 
     Returns:
       By index of the stream, without those that cannot be carried.
@@ -48,6 +53,8 @@ def choose_tracks(reader: VideoReader, format_name: str) -> dict[int, type[Track
         if stream.codec_context is None:
             continue
         for way in _WAYS.get(stream.type, ()):
+            if bare and way is CopiedSound and stream.codec_context.name in _WITH_COMMENTS:
+                continue
             if _works(way, reader, stream.index, format_name):
                 chosen[stream.index] = way
                 break

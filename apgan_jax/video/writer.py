@@ -34,6 +34,7 @@ from apgan_jax.video.streams import (
     CopiedText,
     EncodedSound,
     SideStreams,
+    Track,
 )
 from apgan_jax.video.trial import choose_tracks
 
@@ -41,7 +42,7 @@ VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v')
 # QuickTime knows no AV1.
 _NOT_WRITTEN = {('av1', '.mov')}
 _DEFAULT_ENCODING = Encoding()
-_FEW_BYTES = 4096
+_FEW_BYTES, _FEW_FRAMES = 4096, 2
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class VideoWriter:
         self._picture = picture_format(reader, encoding)
         # .m4v by name would make a raw MPEG-4 stream.
         self._muxer = 'mov' if self._output.suffix.lower() == '.mov' else 'mp4'
-        self._ways = choose_tracks(reader, self._muxer)
+        self._ways = choose_tracks(reader, self._muxer, bare=bare)
         self._painter = Painter(self._picture, reader.info.orientation, reader.info.stored_size)
         folder = self._output.with_name(f'{self._output.name}.parts') if parts is None else parts
         fingerprint = _fingerprint(reader, encoding, segment_seconds, job or {})
@@ -201,7 +202,8 @@ class VideoWriter:
         options = _container_options(self._picture.time_base.denominator)
         with av.open(str(path), 'w', format=self._muxer, container_options=options) as container:
             video = add_stream(container, self._encoding, self._picture, self._reader.info)
-            with SideStreams(self._reader, container, self._ways, bare=self._bare) as others:
+            ways = _ways_of_what_is_whole(self._reader, self._ways)
+            with SideStreams(self._reader, container, ways, bare=self._bare) as others:
                 packets = heapq.merge(self._packets(video), others.packets(), key=_decoding_time)
                 for packet in packets:
                     container.mux(packet)
@@ -292,6 +294,19 @@ def _decoding_time(packet: Any) -> float:
     return float(packet.dts * packet.time_base)
 
 
+def _ways_of_what_is_whole(
+    reader: VideoReader, ways: Mapping[int, type[Track]]
+) -> Mapping[int, type[Track]]:
+    """Decodes sound, rather than copy it, where a joined part is in another codec than the first.
+
+    Its packets would be noise under the first one's name.
+    """
+    undecoded = reader.stored_until - reader.decoded_until
+    if not reader.clock.restarts or undecoded <= _FEW_FRAMES / reader.rate:
+        return ways
+    return {index: EncodedSound if way is CopiedSound else way for index, way in ways.items()}
+
+
 def _unread_bytes(reader: VideoReader) -> int:
     # A few belong to the format, and a part that ends before is all that was asked for.
     unread = reader.unread_bytes
@@ -311,4 +326,4 @@ def _lost_seconds(reader: VideoReader, others: SideStreams) -> float:
     end = reader.decoded_until if is_pictures else max(reader.decoded_until, others.end)
     lost = declared - float(end)
     # Containers round, and some count to the start of the last frame.
-    return lost if lost > 2 / float(reader.rate) else 0.0
+    return lost if lost > _FEW_FRAMES / float(reader.rate) else 0.0

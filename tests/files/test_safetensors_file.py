@@ -50,7 +50,7 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / 'text').write_bytes(b'not tensors, whatever the name says')
     save_file({'x': np.zeros(3, np.float32)}, tmp_path / 'foreign', metadata={'format': 'pt'})
     for name, message in (
-        ('none', r'no such file; give a bundle \(\.safetensors\)'),
+        ('none', r'no such file; give the path of a \.safetensors file \(bundle\)'),
         ('text', r'no readable safetensors file \(.*\); give a bundle'),
         ('foreign', 'is no bundle of this project; give one that apgan wrote'),
     ):
