@@ -202,8 +202,8 @@ def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int
     from apgan_jax.inference import idle_options, targets
     from apgan_jax.inference.folders import swap_target
 
-    _check_places(options)
     idle_options.check_idle_options(vars(options), targets.kind_of(options.target))
+    _check_places(options)
     how = _output(options)
     total = targets.count_frames(options.target, how.start, how.end)
     swapper = _swapper(options)

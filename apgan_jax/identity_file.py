@@ -20,7 +20,7 @@ from apgan_jax.models.identity import (
 SHIPPED_IDENTITY = asset('identity_demo.safetensors')
 _REMEDY = 'give a file that `apgan identity save` wrote'
 # Of the vector, which has the length 1, give or take: others are nobody's.
-_LENGTHS = (0.1, 10)
+_LENGTHS = (1e-3, 1e3)
 _RULES = {
     'identity_encoder': mapping(),
     'description': Rule(lambda value: isinstance(value, str), 'a text').or_missing(),

@@ -345,3 +345,43 @@ def test_info_prints_a_table_and_totals(model, tiny_bundle_file, capsys):
 )
 def test_what_info_cannot_measure(arguments, value, capsys):
     assert_refused(capsys, ['info', *arguments], 'info', value)
+
+
+@pytest.mark.parametrize(
+    'arguments', [['--target', ''], ['--target='], ['--target', 'a', '--map=']]
+)
+def test_what_is_empty_is_not_the_folder_one_is_in(tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / 'a.png', portrait())
+    command = 'swap' if '--map=' in arguments else 'anonymise'
+    assert run(command, *arguments, '--output', 'o.png') == 1
+    assert 'is empty; give a value' in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ['a.png']
+
+
+@pytest.mark.parametrize('what', ['map', 'like', 'folder', 'camera'])
+def test_nothing_that_is_read_is_written_over(photos, tiny_bundle_file, capsys, what):
+    """Whether an option names it, a map, or the folder that it is in."""
+    source, target = photos / 'source.jpg', photos / 'target.png'
+    kept = source.read_bytes()
+    (photos / 'map.toml').write_text('[[person]]\nlike = "target.png"\nsource = "source.jpg"\n')
+    arguments = {
+        'map': ['--map', photos / 'map.toml', '--target', target],
+        'like': ['--source', target, '--face', f'like:{source}', '--target', target],
+        'folder': ['--source', photos, '--target', target],
+        'camera': ['--source', target, '--target', f'camera:{source}'],
+    }[what]
+    options = ['--output', source, '--overwrite', '--bundle', tiny_bundle_file]
+    assert run('swap', *arguments, *options) == 1
+    printed = capsys.readouterr().err
+    assert 'itself; choose another name' in printed or 'must end in' in printed
+    assert source.read_bytes() == kept
+
+
+def test_a_pipe_that_is_closed_early_is_no_fault(swapped):
+    folder = swapped[0].parent
+    command = f'{sys.executable} -m apgan_jax.cli verify {folder} | true'
+    process = subprocess.run(
+        ['bash', '-c', command], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (process.returncode, process.stderr) == (0, '')

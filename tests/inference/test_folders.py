@@ -230,7 +230,7 @@ def test_no_trace_of_a_name_where_nobody_was_found(tiny_bundle_file, tmp_path, c
     output = tmp_path / 'out'
     assert run(tiny_bundle_file, 'anonymise', folder, output) == 0
     printed = capsys.readouterr().out
-    assert 'passed on unchanged and without a mark: b.jpg, c.mp4' in printed
+    assert 'passed on without metadata and without a mark: b.jpg, c.mp4' in printed
     assert states_of(output) == {'a.jpg': 'trusted', 'b.jpg': 'absent', 'c.mp4': 'absent'}
     assert not any(b'Jane' in (output / name).read_bytes() for name in names_in(output))
     assert read_photo(output / 'b.jpg').exif is None

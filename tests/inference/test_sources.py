@@ -64,6 +64,14 @@ def test_a_folder_is_all_its_photos(folder, swapper):
         load_source([folder / 'empty'], swapper)
 
 
+def test_one_picture_may_be_given_twice(tmp_path, swapper):
+    write_photos(tmp_path, {'a.png': portrait(), 'blank.png': blank()})
+    once = load_source([tmp_path / 'a.png'], swapper)
+    twice = load_source([tmp_path / name for name in ('a.png', 'blank.png') * 2], swapper)
+    assert (twice.used, len(twice.left_out)) == (2, 2)
+    np.testing.assert_allclose(vector(twice), vector(once), atol=1e-5)
+
+
 def test_whoever_is_shown_beside_is_named(tmp_path, swapper, stranger):
     both = add_face(add_face(empty(), (330, 330), 200), (900, 330), 120, stranger)
     far = add_face(add_face(empty(), (330, 330), 200), (900, 330), 40, stranger)

@@ -118,6 +118,14 @@ def test_what_is_read_is_not_written_over(folder, rename, what, option):
         targets.check_apart({option: rename(path)}, {what: [path]})
 
 
+def test_what_is_read_is_a_cameras_file_and_all_in_a_folder_too(folder):
+    photos = folder / 'photos'
+    assert targets.files_of([f'camera:{photos}/a.png']) == [photos / 'a.png']
+    assert set(targets.files_of([photos])) == {photos, *photos.iterdir()}
+    with pytest.raises(UserError, match=r'^--output .*: is the source itself'):
+        targets.check_apart({'output': photos / 'a.png'}, {'source': targets.files_of([photos])})
+
+
 @pytest.mark.parametrize('rename', [Path, by_another_way, in_linked_folder])
 def test_nothing_is_written_twice(folder, rename):
     """To files that are not there yet, either."""

@@ -226,6 +226,24 @@ def test_files_that_are_missing_or_swapped_are_user_errors(tmp_path):
         credentials.load_credentials(tmp_path / 'nowhere.pem', key)
 
 
+def test_what_has_no_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.pem')
+    for path in (tmp_path / 'pipe.pem', tmp_path):
+        with pytest.raises(UserError, match=r'is not a file; give the path of a PEM file'):
+            credentials.load_certificates(path)
+    (tmp_path / 'film.pem').write_bytes(bytes(1_000_001))
+    with pytest.raises(UserError, match=r'film\.pem: is longer than a megabyte'):
+        credentials.load_certificates(tmp_path / 'film.pem')
+
+
+def test_a_key_that_is_gone_is_not_made_anew_for_old_certificates(tmp_path):
+    credentials.load_or_create_credentials(tmp_path)
+    (tmp_path / 'key.pem').unlink()
+    with pytest.raises(UserError, match=r'key\.pem is missing\); move .* away'):
+        credentials.load_or_create_credentials(tmp_path)
+    assert not (tmp_path / 'key.pem').exists()
+
+
 def test_time_stamps_are_asked_for_before_the_work(tmp_path):
     signer = credentials.load_credentials(*files(tmp_path))
     with served(make_authority(tmp_path)) as url:

@@ -207,6 +207,9 @@ def test_of_an_anonymised_parent_nothing_is_kept_but_its_hash(tmp_path, credenti
     assert b'Jane Doe' in jane.read_bytes()
     output = mark(tmp_path, credentials, suffix, jane, manifest.Edit('anonymised', 1, 2))
     assert b'Jane' not in output.read_bytes()
+    # A folder's files keep their names, and a signed title could not be changed with the name.
+    (definition,) = manifest_store(output)['manifests'].values()
+    assert definition['title'] == f'anonymised{suffix}'
     assert len(manifest_store(output)['manifests']) == 1
     report = manifest.verify(output, credentials=credentials)
     assert (report.state, report.is_marked_synthetic) == ('trusted', True)

@@ -62,3 +62,27 @@ def test_the_choice_is_made_before_the_first_frame(tmp_path):
     with VideoReader(clip) as reader:
         assert choose_tracks(reader, 'mp4') == {1: EncodedSound, 2: ConvertedText}
         assert choose_tracks(reader, 'mov')[1] is CopiedSound
+
+
+def test_titles_in_the_sounds_own_header_stay_behind(tmp_path):
+    clip = tmp_path / 'clip.mkv'
+    with av.open(str(clip), 'w') as container:
+        video = container.add_stream('libx264', rate=25)
+        video.width, video.height, video.pix_fmt = 96, 64, 'yuv420p'
+        # FFmpeg's own encoder is called an experiment.
+        sound = container.add_stream('vorbis', rate=44_100, options={'strict': '-2'})
+        sound.codec_context.layout = 'stereo'
+        for _ in range(12):
+            container.mux(video.encode(av.VideoFrame(96, 64, 'yuv420p')))
+        container.mux(video.encode(None))
+        tone = av.AudioFrame.from_ndarray(
+            np.sin(np.arange(22_050, dtype=np.float32))[None].repeat(2, axis=0), 'fltp', 'stereo'
+        )
+        tone.sample_rate, tone.pts = 44_100, 0
+        container.mux([*sound.encode(tone), *sound.encode(None)])
+    for bare in (True, False):
+        output = tmp_path / f'{bare}.mp4'
+        stats = copy_video(clip, output, bare=bare)
+        assert (stats.audio_copied, stats.audio_transcoded) == (not bare, bare)
+        # The second of the header's packets has the comments.
+        assert (b'\x03vorbis' in output.read_bytes()) != bare
