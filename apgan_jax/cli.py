@@ -17,6 +17,7 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 from tqdm import tqdm
 
+from apgan_jax import __version__
 from apgan_jax.errors import UserError, first_line
 from apgan_jax.evaluation import command as evaluation
 from apgan_jax.files.plain_text import is_plain
@@ -73,11 +74,14 @@ class _OneLineParser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(prog='apgan', description='Swap faces; every output is marked.')
+    parser.add_argument('--version', action='version', version=f'apgan {__version__}')
     commands = parser.add_subparsers(dest='command', required=True)
 
     swap = commands.add_parser('swap', help='give faces of a target another identity')
     who = swap.add_mutually_exclusive_group(required=True)
-    who.add_argument('--source', type=Path, nargs='+', help='photos, videos or an identity file')
+    who.add_argument(
+        '--source', type=Path, nargs='+', help='photos, videos, folders or an identity file'
+    )
     who.add_argument('--map', type=Path, help='TOML file: who becomes whom')
     swap.add_argument('--face', help='largest (the default)|all|left|right|N|like:PHOTO')
     _add_files(swap)

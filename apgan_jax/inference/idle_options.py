@@ -22,6 +22,8 @@ _MEANT_FOR: dict[str, Sequence[TargetKind]] = {
 }
 # Options that leave nothing to say for others.
 _SAID_BY: dict[str, tuple[str, ...]] = {'map': ('face',), 'whole_crop': ('whole_face',)}
+# What a command does whatever is said.
+_DONE_BY: dict[str, tuple[str, ...]] = {'anonymise': ('no_detail',)}
 
 
 def check_idle_options(options: Mapping[str, Any], kind: TargetKind) -> None:
@@ -44,6 +46,10 @@ def check_idle_options(options: Mapping[str, Any], kind: TargetKind) -> None:
                 raise UserError(
                     f'{_shown(other)}: has no effect with {_shown(name)}; leave one of them out'
                 )
+    command = options.get('command', '')
+    for name in _DONE_BY.get(command, ()):
+        if name in given:
+            raise UserError(f'{_shown(name)}: is what {command} does anyway; leave it out')
     # A folder is never replaced, but its contact sheet may be.
     if kind in _FOLDERS and 'overwrite' in given and 'contact_sheet' not in given:
         raise UserError(

@@ -37,6 +37,11 @@ def test_options_of_videos(name, kind):
             '--whole-face: has no effect with --whole-crop',
         ),
         ({'overwrite': True}, 'folder', '--overwrite: has no effect on a folder'),
+        (
+            {'command': 'anonymise', 'no_detail': True},
+            'photo',
+            '--no-detail: is what anonymise does',
+        ),
     ],
 )
 def test_idle_ones(options, kind, message):
@@ -50,6 +55,7 @@ def test_idle_ones(options, kind, message):
         ({'resume': True, 'face': '2'}, 'video'),
         ({'resume': True}, 'folder of photos'),
         ({'overwrite': True}, 'photo'),
+        ({'command': 'swap', 'no_detail': True}, 'photo'),
         # It is the sheet that is replaced.
         ({'overwrite': True, 'contact_sheet': 'a.png'}, 'folder'),
         ({'map': 'a.toml', 'face': None, 'strict': True, 'allow_none': True}, 'photo'),
