@@ -81,7 +81,7 @@ class FoundFace:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Swapped:
+class SwappedImage:
     """A picture with new faces, which `save` marks.
 
     Attributes:
@@ -169,7 +169,7 @@ class Model:
         faces: str | int = 'largest',
         strength: float | None = None,
         blend: 'Blend | None' = None,
-    ) -> Swapped:
+    ) -> SwappedImage:
         """A picture in which faces have another identity.
 
         Args:
@@ -191,7 +191,7 @@ class Model:
         *,
         strength: float | None = None,
         blend: 'Blend | None' = None,
-    ) -> Swapped:
+    ) -> SwappedImage:
         """A picture in which everybody has an invented identity, or is blurred.
 
         Args:
@@ -280,13 +280,13 @@ class Model:
             thumbnail=crop,
         )
 
-    def _swap_image(self, image: np.ndarray, job: 'Job') -> Swapped:
+    def _swap_image(self, image: np.ndarray, job: 'Job') -> SwappedImage:
         from apgan_jax.inference.swap import swap_picture
 
         image = _checked(image)
         look = job.look() if job.look else None
         picture, counts = swap_picture(image, self._finder.find(image), job.begin(), look)
-        return Swapped(picture, counts, job.kind, self)
+        return SwappedImage(picture, counts, job.kind, self)
 
     def _job(
         self,
@@ -335,7 +335,7 @@ def read(path: FilePath) -> np.ndarray:
     return read_photo(Path(path)).rgb
 
 
-def save(image: np.ndarray, path: FilePath, swapped: Swapped) -> tuple[str, ...]:
+def save(image: np.ndarray, path: FilePath, swapped: SwappedImage) -> tuple[str, ...]:
     """Writes a picture with the mark that it is synthetic, as every file of this project has it.
 
     Args:

@@ -364,6 +364,8 @@ def _save_identity(options: argparse.Namespace) -> int:
 
     if options.output.exists():
         raise UserError(f'--output {options.output}: exists already; choose another name')
+    if not options.output.parent.is_dir():
+        raise UserError(f'--output {options.output}: its folder is not there; make it first')
     if options.output.suffix != '.safetensors':
         raise UserError(f'--output {options.output}: the name must end in .safetensors')
     swapper = _swapper(options)

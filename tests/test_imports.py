@@ -31,6 +31,7 @@ TRAINING_MODULES = [
 
 # A config ends at `experiment`; below it there are plain fields.
 READERS_OF_CONFIGS = {
+    'apgan_jax.api',
     'apgan_jax.cli',
     'apgan_jax.main',
     'apgan_jax.training.config_arguments',
@@ -164,6 +165,7 @@ def test_imports_lead_down():
 SHARED_NAMES = {
     'main',  # of each command
     'compose',  # two maps; what a generator painted and its target
+    *('read', 'save', 'train', 'verify'),  # apgan_jax.read and so on, and what does it
 }
 
 

@@ -78,7 +78,7 @@ def parse_toml_file(path: Path, *, where: str, remedy: str) -> dict[str, Any]:
         document = tomllib.loads(content.decode('utf-8-sig'))
         _check_depth(document, _MAX_DEPTH)
     except OSError as error:
-        raise UserError(f'{where}: cannot be read ({error.strerror})') from error
+        raise UserError(f'{where}: cannot be read ({error.strerror}); {remedy}') from error
     except (ValueError, RecursionError) as error:
         raise UserError(f'{where}: is no TOML ({first_line(error)}); {remedy}') from error
     return document

@@ -25,8 +25,13 @@ def kind_of(target: Path | str) -> TargetKind:
     path = Path(target)
     if not path.exists():
         raise UserError(f'--target {target}: no such file; give a photo, a video or a folder')
-    if not path.is_dir():
+    if path.is_file():
         return 'photo' if is_photo(path) else 'video'
+    if not path.is_dir():
+        raise UserError(
+            f'--target {target}: is neither file nor folder; give one, or camera:{target} of a '
+            'device or FIFO'
+        )
     files = find_media(path).files
     if not files:
         raise UserError(f'--target {target}: holds no photo and no video; give a folder that does')
