@@ -95,7 +95,10 @@ def test_a_tree_with_bad_files_and_how_it_goes_on(tiny_bundle_file, tmp_path, ca
 
     before = times_of(output)
     write_image(tree / 'bad.jpg', head())
-    assert run(tiny_bundle_file, 'swap', tree, output, '--resume') == 1
+    drawn = sheet.read_bytes()
+    again = ['--resume', '--contact-sheet', sheet]
+    assert run(tiny_bundle_file, 'swap', tree, output, *again) == 1
+    assert sheet.read_bytes() != drawn
     printed = capsys.readouterr().out
     # Of this run and of that before.
     assert '7 faces swapped in 8 frames' in printed
@@ -240,8 +243,17 @@ def test_no_trace_of_a_name_where_nobody_was_found(tiny_bundle_file, tmp_path, c
     # Those without a mark are known by their bytes.
     before = times_of(output)
     assert run(tiny_bundle_file, 'anonymise', folder, output, '--resume') == 0
-    assert 'finished before: a.jpg, b.jpg, c.mp4' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f'{output}: everything was finished before\n' in printed
+    assert 'finished before: a.jpg, b.jpg, c.mp4' in printed
+    assert 'passed on without metadata and without a mark: b.jpg, c.mp4' in printed
     assert times_of(output) == before
+    # Somebody else under the same name, in a file that is older.
+    named_photo(folder / 'a.jpg', portrait())
+    os.utime(folder / 'a.jpg', (1e9, 1e9))
+    assert run(tiny_bundle_file, 'anonymise', folder, output, '--resume') == 0
+    assert 'finished before: b.jpg, c.mp4' in capsys.readouterr().out
+    assert times_of(output).items() ^ before.items() >= {('a.jpg', before['a.jpg'])}
 
 
 def test_who_cannot_be_hidden_is_named_with_the_file(
