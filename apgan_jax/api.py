@@ -58,6 +58,14 @@ class Identity:
     left_out: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
+    def lines(self) -> list[str]:
+        """What to tell of it on a terminal."""
+        left_out = (f'source: left out {line}' for line in self.left_out)
+        return [*left_out, *(f'source: {line}' for line in self.doubts)]
+
+
+People = Mapping[int, Identity] | Mapping[Path, Identity] | Mapping[str, Identity]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FoundFace:
@@ -119,9 +127,19 @@ class Model:
         return self._swapper.bundle.name
 
     @property
+    def sha256(self) -> str:
+        """Of the bundle's file, hexadecimal."""
+        return self._swapper.bundle.sha256
+
+    @property
     def size(self) -> int:
         """Of the crops that it works on, pixels."""
         return self._swapper.bundle.crop_spec.size
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether the generator says itself where the face is shown."""
+        return self._swapper.bundle.generator.mask
 
     @functools.cached_property
     def _finder(self) -> 'FaceFinder':
@@ -151,6 +169,19 @@ class Model:
         source = load_source(checked, self._swapper)
         return Identity(source.identity, source.used, source.left_out, source.doubts)
 
+    def save_identity(self, identity: Identity, path: FilePath) -> None:
+        """Writes an identity without its pictures, for `identity` to read; replaces a file.
+
+        Raises:
+          UserError: the name does not end in .safetensors, or its folder is not there.
+        """
+        from apgan_jax.identity_file import save_identity
+
+        path = Path(path)
+        if path.suffix != '.safetensors' or not path.parent.is_dir():
+            raise UserError(f'{path}: the name must end in .safetensors, in a folder that is there')
+        save_identity(path, identity.embedding, self._swapper.bundle.identity_encoder)
+
     def faces(self, image: np.ndarray) -> list[FoundFace]:
         """All faces of a picture whose landmarks can be read, from the left.
 
@@ -164,7 +195,7 @@ class Model:
     def swap(
         self,
         image: np.ndarray,
-        who: Identity | Mapping[int, Identity],
+        who: Identity | People,
         *,
         faces: str | int = 'largest',
         strength: float | None = None,
@@ -174,7 +205,7 @@ class Model:
 
         Args:
           image: RGB uint8 (h, w, 3), not changed.
-          who: they become, or who each of some faces becomes, by number.
+          who: they become, or who each of some faces becomes: by number, or all by photos of them.
           faces: with one identity, which faces: 'largest', 'all', 'left', 'right', a number or
             'like:PHOTO'.
           strength: of the identity, 0.5 to 2: that of `blend`.
@@ -212,7 +243,7 @@ class Model:
         target: FilePath,
         output: FilePath,
         *,
-        who: Identity | Mapping[int, Identity],
+        who: Identity | People,
         faces: str | int = 'largest',
         strength: float | None = None,
         blend: 'Blend | None' = None,
@@ -225,8 +256,8 @@ class Model:
         Args:
           target: see `apgan swap --target`.
           output: likewise; nothing lies there before it is whole and signed.
-          who: they become, or who each of some people becomes, by number in the order of their
-            appearance, from the left.
+          who: they become, or who each of some people becomes: by number, in the order of their
+            appearance and from the left, or all by photos of them.
           faces: see `swap`.
           strength: see `swap`.
           blend: see `swap`.
@@ -290,7 +321,7 @@ class Model:
 
     def _job(
         self,
-        who: Identity | Mapping[int, Identity],
+        who: Identity | People,
         faces: str | int,
         strength: float | None,
         blend: 'Blend | None',
@@ -302,7 +333,10 @@ class Model:
             return jobs.identity_job(self._swapper, who.embedding, face=str(faces), blend=blend)
         if faces != 'largest':
             raise UserError(f'faces={faces!r}: the mapping says which faces; leave it out')
-        return jobs.people_job(self._swapper, _by_number(who), blend=blend)
+        numbers, photos = _people(who)
+        if photos:
+            return jobs.map_job(self._swapper, photos, blend=blend)
+        return jobs.people_job(self._swapper, numbers, blend=blend)
 
     def _anonymise_job(self, strength: float | None, blend: 'Blend | None') -> 'Job':
         from apgan_jax.inference import jobs
@@ -359,9 +393,9 @@ def save(image: np.ndarray, path: FilePath, swapped: SwappedImage) -> tuple[str,
     edit = manifest.Edit(
         kind=swapped.kind, faces_swapped=counts.swapped, faces_blurred=counts.blurred
     )
-    bundle = swapped.model._swapper.bundle
+    model = swapped.model
     with manifest.marked_output(
-        Path(path), parent=None, model_name=bundle.name, bundle_sha256=bundle.sha256, edit=edit
+        Path(path), parent=None, model_name=model.name, bundle_sha256=model.sha256, edit=edit
     ) as unsigned:
         return write_photo(unsigned, WholePhoto(_checked(image)))
 
@@ -429,12 +463,19 @@ def _swap_target(
     return swap_target(str(target), output, job=job, how=how, on_frame=progress)
 
 
-def _by_number(who: Mapping[int, Identity]) -> dict[int, 'IdentityEmbedding']:
-    wrong = [number for number in who if not isinstance(number, int) or number < 1]
-    if wrong or not who:
-        shown = repr(wrong[0]) if wrong else 'nobody'
-        raise UserError(f'who: has {shown}; map numbers of people, from 1, to identities')
-    return {number: identity.embedding for number, identity in who.items()}
+def _people(
+    who: People,
+) -> tuple[dict[int, 'IdentityEmbedding'], dict[Path, 'IdentityEmbedding']]:
+    """Who people become, by number and by photo; only one of the two has any."""
+    numbers = {key: each.embedding for key, each in who.items() if isinstance(key, int)}
+    photos = {Path(key): each.embedding for key, each in who.items() if not isinstance(key, int)}
+    wrong = min(numbers, default=1)
+    if wrong < 1 or bool(numbers) == bool(photos):
+        shown = f'the number {wrong}' if wrong < 1 else 'both' if numbers else 'nobody'
+        raise UserError(
+            f'who: has {shown}; map numbers of people, from 1, or photos of them to identities'
+        )
+    return numbers, photos
 
 
 def _blend(strength: float | None, blend: 'Blend | None') -> 'Blend':

@@ -1,6 +1,7 @@
 """The `apgan` command: parse, check, call the library, report."""
 
 import argparse
+import functools
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 from tqdm import tqdm
 
-from apgan_jax import __version__
+from apgan_jax import __version__, api
 from apgan_jax.errors import UserError, first_line
 from apgan_jax.evaluation import command as evaluation
 from apgan_jax.files.plain_text import is_plain
@@ -165,59 +166,54 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bundle', type=Path, help='model file; the shipped one by default')
 
 
-def _swapper(options: argparse.Namespace):
-    return _load_swapper(options.bundle)
-
-
-def _load_swapper(path: Path | None):
-    # Imported here: JAX takes a second to load, and `apgan verify` does without.
-    from apgan_jax.bundle import load_bundle
-    from apgan_jax.inference.swapper import Swapper
+def _load(options: argparse.Namespace) -> api.Model:
     from apgan_jax.runtime import prepare_process
 
+    # Imported here: JAX takes a second to load, and `apgan verify` does without.
     prepare_process()
-    return Swapper(load_bundle(path))
+    return api.load(options.bundle)
 
 
 def _swap(options: argparse.Namespace) -> int:
-    from apgan_jax.inference import jobs
+    from apgan_jax.inference import casting
 
-    def make_job(swapper):
-        blend = Blend.of_options(options)
+    face = options.face or 'largest'
+    # Before anything is loaded: a wrong word is found at once.
+    casting.parse_selector(face, like=lambda _: casting.EveryFace())
+
+    def prepare(model: api.Model) -> Callable[..., Any]:
         if options.map:
-            return jobs.map_job(swapper, options.map, blend=blend)
-        face = options.face or 'largest'
-        job, source = jobs.swap_job(swapper, options.source, face=face, blend=blend)
-        _print_lines(source.lines())
-        return job
+            entries = casting.read_map(options.map)
+            people = {entry.like: model.identity(entry.source) for entry in entries}
+            return functools.partial(model.swap_video, who=people)
+        who = model.identity(options.source)
+        _print_lines(who.lines())
+        return functools.partial(model.swap_video, who=who, faces=face)
 
-    return _run_job(options, make_job)
+    return _run_job(options, prepare)
 
 
 def _anonymise(options: argparse.Namespace) -> int:
-    from apgan_jax.inference import jobs
-
-    return _run_job(
-        options, lambda swapper: jobs.anonymise_job(swapper, blend=Blend.of_options(options))
-    )
+    return _run_job(options, lambda model: model.anonymise_video)
 
 
-def _run_job(options: argparse.Namespace, make_job: Callable[[Any], Any]) -> int:
+def _run_job(
+    options: argparse.Namespace, prepare: Callable[[api.Model], Callable[..., Any]]
+) -> int:
     from apgan_jax.inference import idle_options, targets
-    from apgan_jax.inference.folders import swap_target
 
     idle_options.check_idle_options(vars(options), targets.kind_of(options.target))
     _check_places(options)
-    how = _output(options)
+    blend, how = Blend.of_options(options), _output(options)
     total = targets.count_frames(options.target, how.start, how.end)
-    swapper = _swapper(options)
-    idle_options.check_mask(vars(options), has_mask=swapper.bundle.generator.mask)
-    job = make_job(swapper)
+    model = _load(options)
+    idle_options.check_mask(vars(options), has_mask=model.has_mask)
+    run = functools.partial(prepare(model), options.target, options.output)
     with tqdm(total=total, unit='frame', file=sys.stderr, disable=None) as bar:
-        report = swap_target(options.target, options.output, job=job, how=how, on_frame=bar.update)
+        report = run(blend=blend, how=how, overwrite=options.overwrite, progress=bar.update)
     print('\n'.join([f'{options.output}: {report.lines()[0]}', *report.lines()[1:]]))
     if options.contact_sheet:
-        _write_sheet(options.contact_sheet, report.pairs, swapper.bundle, how)
+        _write_sheet(options.contact_sheet, report.pairs, model, how)
     if report.failed:
         print(f'apgan {options.command}: {len(report.failed)} files failed', file=sys.stderr)
         return 1
@@ -269,7 +265,9 @@ def _read_by(options: argparse.Namespace) -> dict[str, list[Path]]:
     return {name: targets.files_of(paths) for name, paths in read.items()}
 
 
-def _write_sheet(sheet: Path, pairs: Sequence[tuple[Path, Path]], bundle, how) -> None:
+def _write_sheet(
+    sheet: Path, pairs: Sequence[tuple[Path, Path]], model: api.Model, how: Any
+) -> None:
     from apgan_jax.inference.contact_sheet import write_contact_sheet
 
     if not pairs:  # Of a folder whose files failed.
@@ -279,8 +277,8 @@ def _write_sheet(sheet: Path, pairs: Sequence[tuple[Path, Path]], bundle, how) -
         before,
         after,
         sheet,
-        model_name=bundle.name,
-        bundle_sha256=bundle.sha256,
+        model_name=model.name,
+        bundle_sha256=model.sha256,
         start=how.start,
         end=how.end,
         credentials=how.credentials,
@@ -359,25 +357,30 @@ def _export_root(options: argparse.Namespace) -> int:
 
 
 def _save_identity(options: argparse.Namespace) -> int:
-    from apgan_jax.identity_file import save_identity
-    from apgan_jax.inference.sources import load_source
-
     if options.output.exists():
         raise UserError(f'--output {options.output}: exists already; choose another name')
-    if not options.output.parent.is_dir():
-        raise UserError(f'--output {options.output}: its folder is not there; make it first')
     if options.output.suffix != '.safetensors':
         raise UserError(f'--output {options.output}: the name must end in .safetensors')
-    swapper = _swapper(options)
-    source = load_source(options.source, swapper)
-    _print_lines(source.lines())
-    save_identity(options.output, source.identity, swapper.bundle.identity_encoder)
-    print(f'{options.output}: identity of {source.used} pictures')
+    if not options.output.parent.is_dir():
+        raise UserError(f'--output {options.output}: its folder is not there; make it first')
+    model = _load(options)
+    who = model.identity(options.source)
+    _print_lines(who.lines())
+    model.save_identity(who, options.output)
+    print(f'{options.output}: identity of {who.used} pictures')
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    return evaluation.run(options, _load_swapper)
+    def make_swapper(bundle: Path | None) -> Any:
+        from apgan_jax.bundle import load_bundle
+        from apgan_jax.inference.swapper import Swapper
+        from apgan_jax.runtime import prepare_process
+
+        prepare_process()
+        return Swapper(load_bundle(bundle))
+
+    return evaluation.run(options, make_swapper)
 
 
 def _info(options: argparse.Namespace) -> int:

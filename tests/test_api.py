@@ -129,6 +129,23 @@ def test_people_become_whom_a_mapping_says_by_number(model, who, couple):
     assert both.fates == ['swapped', 'swapped']
 
 
+def test_people_become_whom_a_mapping_says_by_photo(model, who, couple, tmp_path):
+    Image.fromarray(couple[:, :640].copy()).save(tmp_path / 'left.png')
+    swapped = model.swap(couple, {str(tmp_path / 'left.png'): who})
+    # Both are one person, and nobody is in a picture twice.
+    assert sorted(swapped.fates) == ['left', 'swapped']
+
+
+def test_a_saved_identity_is_the_same(model, tmp_path):
+    who = model.identity(portrait())
+    model.save_identity(who, tmp_path / 'who.safetensors')
+    again = model.identity(tmp_path / 'who.safetensors')
+    np.testing.assert_array_equal(again.embedding.vector, who.embedding.vector)
+    for name in ('who.txt', 'none/who.safetensors'):
+        with pytest.raises(apgan_jax.UserError, match=r'must end in \.safetensors, in a folder'):
+            model.save_identity(who, tmp_path / name)
+
+
 def test_an_identity_is_of_files_and_arrays_alike(model, tmp_path):
     Image.fromarray(portrait()).save(tmp_path / 'p.png')
     of_file = model.identity(tmp_path / 'p.png')
@@ -194,8 +211,9 @@ def test_videos_are_swapped_as_by_the_command(model, who, tmp_path, anonymous):
         (lambda model, who: model.swap(empty()[..., :1], who), 'must be RGB uint8'),
         (lambda model, who: model.swap(empty(), who, faces='nose'), 'must be one of largest'),
         (lambda model, who: model.swap(empty(), who, strength=9), 'must be 0.5 to 2'),
-        (lambda model, who: model.swap(empty(), {0: who}), 'who: has 0; map numbers'),
+        (lambda model, who: model.swap(empty(), {0: who}), 'who: has the number 0; map numbers'),
         (lambda model, who: model.swap(empty(), {}), 'who: has nobody'),
+        (lambda model, who: model.swap(empty(), {1: who, 'a.png': who}), 'who: has both'),
         (lambda model, who: model.swap(empty(), {1: who}, faces='all'), 'mapping says which'),
         (lambda model, who: model.identity([]), 'at least one picture'),
         (lambda model, who: model.identity([empty()]), 'no face found'),

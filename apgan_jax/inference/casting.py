@@ -7,6 +7,7 @@ and `restore`, so that a run that was cut off goes on as if it had not been.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -252,7 +253,11 @@ def read_map(path: Path) -> list[MapEntry]:
     entries: Any = document.get('person')
     if set(document) != {'person'} or not _PEOPLE.is_met(entries):
         raise UserError(f'{where}: must consist of {_PEOPLE.says}; {remedy}')
-    return [_entry(path, number, entry) for number, entry in enumerate(entries, start=1)]
+    people = [_entry(path, number, entry) for number, entry in enumerate(entries, start=1)]
+    for each, count in Counter(person.like for person in people).items():
+        if count > 1:
+            raise UserError(f'{where}: has {each.name} for {count} people; leave one')
+    return people
 
 
 def _entry(path: Path, number: int, entry: Any) -> MapEntry:

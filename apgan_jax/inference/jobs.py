@@ -24,7 +24,6 @@ from apgan_jax.inference.casting import (
     Mapped,
     OneSource,
     parse_selector,
-    read_map,
 )
 from apgan_jax.inference.frame_swapper import FrameSwapper
 from apgan_jax.inference.identity_means import IdentityMeans
@@ -117,15 +116,19 @@ def _source_job(
     return Job(swapper, begin, _face_embedder(swapper), fingerprint=fingerprint)
 
 
-def map_job(swapper: Swapper, path: Path, *, blend: Blend = DEFAULT_BLEND) -> Job:
-    """A source for each person of a mapping file.
+def map_job(
+    swapper: Swapper,
+    people: Mapping[Path, IdentityEmbedding],
+    *,
+    blend: Blend = DEFAULT_BLEND,
+) -> Job:
+    """An identity for each of some people of a target, by photos of them.
 
     Raises:
-      UserError: the file is wrong, or a photo or source of it.
+      UserError: a photo is unreadable or shows no face.
     """
-    entries = read_map(path)
-    vectors = np.stack([_photo_vector(entry.like, swapper) for entry in entries])
-    identities = [load_source(entry.source, swapper).identity for entry in entries]
+    vectors = np.stack([_photo_vector(photo, swapper) for photo in people])
+    identities = list(people.values())
 
     def begin() -> FrameSwapper:
         means = IdentityMeans(swapper.embed)

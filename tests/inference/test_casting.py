@@ -155,6 +155,7 @@ def test_a_map_file(tmp_path):
         ('[[person]]\nlike = 3\nsource = "a"', 'person 1 must have like'),
         ('[[person]]\nlike = "a"\nsource = []', 'person 1 must have like'),
         ('[[person]]\nlike = "a"\nsource = "b"\nsourse = "c"', 'person 1 must have like'),
+        (2 * '[[person]]\nlike = "a.jpg"\nsource = "b"\n', r'has a\.jpg for 2 people; leave one'),
         ('person = ["anna"]', r'must consist of \[\[person\]\] tables'),
         ('person = ' + '[' * 5000, 'is no TOML'),
         ('[[person]]\nlike = "a\\u0000"\nsource = "b"', 'person 1 must have like'),

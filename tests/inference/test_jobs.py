@@ -8,7 +8,7 @@ import pytest
 
 from apgan_jax.errors import UserError
 from apgan_jax.face.tracking import TrackedFace
-from apgan_jax.identity_file import SHIPPED_IDENTITY, bank_files
+from apgan_jax.identity_file import SHIPPED_IDENTITY, bank_files, load_identity
 from apgan_jax.inference.blend import Blend
 from apgan_jax.inference.jobs import anonymise_job, map_job, swap_job
 from apgan_jax.inference.swapper import Swapper
@@ -25,14 +25,6 @@ class Photo:
 @pytest.fixture(scope='module')
 def swapper(tiny_bundle):
     return Swapper(tiny_bundle)
-
-
-def write_map(folder, *people):
-    """A mapping file of (like, source) pairs."""
-    tables = [f'[[person]]\nlike = "{like}"\nsource = "{source}"\n' for like, source in people]
-    path = folder / 'who.toml'
-    path.write_text('\n'.join(tables))
-    return path
 
 
 def counts(job, faces):
@@ -88,11 +80,12 @@ def test_each_target_is_begun_anew(swapper, portrait_face):
 
 def test_a_map_knows_its_people_by_their_photos(swapper, tmp_path, portrait_face):
     write_photos(tmp_path, {'ann.png': head(), 'dark.png': brighter(portrait(), 0.8)})
-    job = map_job(swapper, write_map(tmp_path, ('ann.png', SHIPPED_IDENTITY)))
-    again = map_job(swapper, write_map(tmp_path, ('ann.png', SHIPPED_IDENTITY)))
-    assert job.fingerprint == again.fingerprint
-    for pair in (('ann.png', ANOTHER), ('dark.png', SHIPPED_IDENTITY)):
-        assert map_job(swapper, write_map(tmp_path, pair)).fingerprint != job.fingerprint
+    encoder = swapper.bundle.identity_encoder
+    shipped, another = (load_identity(path, encoder) for path in (SHIPPED_IDENTITY, ANOTHER))
+    job = map_job(swapper, {tmp_path / 'ann.png': shipped})
+    assert map_job(swapper, {tmp_path / 'ann.png': shipped}).fingerprint == job.fingerprint
+    for people in ({tmp_path / 'ann.png': another}, {tmp_path / 'dark.png': shipped}):
+        assert map_job(swapper, people).fingerprint != job.fingerprint
     assert counts(job, [TrackedFace(0, portrait_face.landmarks)]).swapped == 1
     # A part of the background is nobody of the map.
     elsewhere = TrackedFace(0, portrait_face.landmarks + np.float32([150, 250]))
@@ -100,9 +93,9 @@ def test_a_map_knows_its_people_by_their_photos(swapper, tmp_path, portrait_face
 
 
 def test_a_photo_that_a_map_lacks_is_named(swapper, tmp_path):
-    path = write_map(tmp_path, ('nobody.png', SHIPPED_IDENTITY))
+    identity = load_identity(SHIPPED_IDENTITY, swapper.bundle.identity_encoder)
     with pytest.raises(UserError, match=r'nobody\.png: no such file; give a photo of the person'):
-        map_job(swapper, path)
+        map_job(swapper, {tmp_path / 'nobody.png': identity})
 
 
 def test_nobody_is_left_as_they_are_when_anonymising(swapper, portrait_face):

@@ -14,11 +14,12 @@ from apgan_jax.face.tracking import FaceTracker, TrackedFace
 from apgan_jax.files import array_tree
 from apgan_jax.identity_file import SHIPPED_IDENTITY
 from apgan_jax.inference import jobs, swap
-from apgan_jax.inference.casting import Anonymous
+from apgan_jax.inference.casting import Anonymous, read_map
 from apgan_jax.inference.face_counts import FaceCounts, PersonCounts
 from apgan_jax.inference.frame_swapper import FrameSwapper
 from apgan_jax.inference.identity_means import IdentityMeans
 from apgan_jax.inference.session import Session, SessionState
+from apgan_jax.inference.sources import load_source
 from apgan_jax.inference.swapper import Swapper
 from apgan_jax.video import segments, writer
 from apgan_jax.video.reader import Frame
@@ -62,7 +63,9 @@ def make_job(kind, swapper, folder):
     if kind == 'anonymise':
         return jobs.anonymise_job(swapper)
     if kind == 'map':
-        return jobs.map_job(swapper, folder / 'who.toml')
+        entries = read_map(folder / 'who.toml')
+        people = {each.like: load_source(each.source, swapper).identity for each in entries}
+        return jobs.map_job(swapper, people)
     face = kind.replace('like:', f'like:{folder}/')
     return jobs.swap_job(swapper, [SHIPPED_IDENTITY], face=face)[0]
 
