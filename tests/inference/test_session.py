@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from apgan_jax.errors import UserError
+from apgan_jax.face.locations import Location
 from apgan_jax.face.tracking import FaceTracker, TrackedFace
 from apgan_jax.files import array_tree
 from apgan_jax.identity_file import SHIPPED_IDENTITY
@@ -158,7 +159,7 @@ class Crowd(FaceTracker):
     def track(self, frames):
         for frame in frames:
             person = self._people.add()
-            self._people[person].seen(complex(frame.number), 20.0, frame.time)
+            self._people[person].seen(Location(complex(frame.number), 20.0), frame.time)
             shown = {person, person // 2, person // 3}
             points = np.array([[10.0, 10.0], [30.0, 30.0]], np.float32)
             yield frame, [TrackedFace(each, points + each) for each in sorted(shown)]
