@@ -33,7 +33,11 @@ def test_a_photo_is_swapped_as_by_the_command(photos, shipped_swapper, tmp_path)
     with PictureSwapper(shipped_swapper, blend) as pictures:
         swapped = pictures.photo(read_image(photos / 'dan/1.png'), source.identity)
         nobody = pictures.photo(blank(), source.identity)
-    np.testing.assert_array_equal(swapped, read_image(tmp_path / 'swapped.png'))
+    # Painted in the photo's own depth, or in 8 bits: a few pixels are rounded the other way on
+    # processors without AVX-512.
+    written = read_image(tmp_path / 'swapped.png')
+    np.testing.assert_allclose(swapped.astype(int), written.astype(int), atol=1)
+    assert (swapped != written).mean() < 1e-3
     np.testing.assert_array_equal(nobody, blank())
 
 
