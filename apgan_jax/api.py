@@ -60,8 +60,9 @@ class Identity:
 
     def lines(self) -> list[str]:
         """What to tell of it on a terminal."""
-        left_out = (f'source: left out {line}' for line in self.left_out)
-        return [*left_out, *(f'source: {line}' for line in self.doubts)]
+        from apgan_jax.inference.sources import Source
+
+        return Source(self.embedding, self.used, self.left_out, self.doubts).lines()
 
 
 People = Mapping[int, Identity] | Mapping[Path, Identity] | Mapping[str, Identity]

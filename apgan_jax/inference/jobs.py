@@ -51,7 +51,7 @@ def swap_job(
     # Before the sources are read: a wrong word is found at once.
     choose = _choosing(swapper, face)
     source = load_source(paths, swapper, video_frames=video_frames)
-    return _source_job(swapper, source.identity, choose, {'face': face}, blend), source
+    return _source_job(swapper, source.identity, choose, face, blend), source
 
 
 def identity_job(
@@ -66,7 +66,7 @@ def identity_job(
     Raises:
       UserError: `face` is no choice.
     """
-    return _source_job(swapper, identity, _choosing(swapper, face), {'face': face}, blend)
+    return _source_job(swapper, identity, _choosing(swapper, face), face, blend)
 
 
 def people_job(
@@ -101,14 +101,14 @@ def _source_job(
     swapper: Swapper,
     identity: IdentityEmbedding,
     choose: Callable[[IdentityMeans], FaceSelector],
-    choice: Mapping[str, str],
+    face: str,
     blend: Blend,
 ) -> Job:
     def begin() -> FrameSwapper:
         means = IdentityMeans(swapper.embed)
         return FrameSwapper(swapper, OneSource(identity, choose(means)), means, blend=blend)
 
-    fingerprint = {'source': _hash(identity), **choice, **dataclasses.asdict(blend)}
+    fingerprint = {'source': _hash(identity), 'face': face, **dataclasses.asdict(blend)}
     selector = choose(IdentityMeans(swapper.embed))
     if isinstance(selector, Like):
         # Another photo under the same name is another person.
